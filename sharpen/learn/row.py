@@ -1,0 +1,30 @@
+"""All that a learner sees: token rows with named numbers."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One training sequence.
+
+    Attributes:
+        tokens: int32 ``(T,)``, T >= 2.
+        arrays: named float32 ``(T,)`` arrays; entry t belongs to token t *as a target* (predicted from
+            tokens before it). ``weight`` is required, 0 on prompts and observations; others are
+            ``old_logprob``, ``ref_logprob``, ``advantage``, ``return``.
+        scalars: named numbers of the whole row.
+        unit: rows with the same non-empty unit share a micro-batch (a pair, a triplet).
+        key: where it came from, for people.
+    """
+
+    tokens: NDArray[np.int32]
+    arrays: Mapping[str, NDArray[np.float32]]
+    scalars: Mapping[str, float] = field(default_factory=dict)
+    unit: str = ""
+    key: str = ""

@@ -1,0 +1,90 @@
+"""What a model is asked: a frozen ``Task``, and the sources that make tasks."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Protocol, TypedDict
+
+from sharpen.errors import SharpenError
+
+
+class Message(TypedDict):
+    """One chat message. ``role`` is ``system``, ``user``, ``assistant`` or ``tool``."""
+
+    role: str
+    content: str
+
+
+Prompt = str | tuple[Message, ...]
+"""Text is continued as it stands (a base model); messages go through the model's chat template."""
+
+
+@dataclass(frozen=True, slots=True)
+class Task:
+    """One question.
+
+    Attributes:
+        id: unique inside its source, stable across machines and runs.
+        prompt: text to continue, or chat messages.
+        answer: the gold answer; it passes the task's own verifier, and ``""`` does not.
+        data: what the verifier needs, JSON values only. ``data["solution"]``, where a
+            source has one, is a worked gold completion.
+    """
+
+    id: str
+    prompt: Prompt
+    answer: str
+    data: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def solution(self) -> str | None:
+        """A worked gold completion (derivation and answer), or None where there is none."""
+        return self.data.get("solution")
+
+
+class GoldIsHidden(SharpenError):
+    """A method that promised to work without labels read one."""
+
+
+class _HiddenTask(Task):
+    __slots__ = ()
+
+    def __getattribute__(self, name: str) -> Any:
+        if name in ("answer", "solution", "data"):
+            raise GoldIsHidden(f"gold of task {object.__getattribute__(self, 'id')!r} read by a label-free method")
+        return object.__getattribute__(self, name)
+
+
+def hidden(tasks: Sequence[Task]) -> list[Task]:
+    """The same tasks with their gold out of reach: reading ``answer``, ``solution`` or ``data`` raises
+    ``GoldIsHidden``. Label-free methods run on these."""
+    return [_HiddenTask(t.id, t.prompt, "", {}) for t in tasks]
+
+
+class TaskSource(Protocol):
+    """A family, adapter or dataset with splits that do not overlap."""
+
+    name: str
+
+    @property
+    def spec(self) -> dict[str, Any]:
+        """JSON identity of this source (name, configuration, content digest of files): a step's input."""
+        ...
+
+    def take(self, split: str, n: int, *, start: int = 0) -> list[Task]:
+        """Items ``start .. start+n-1`` of ``split`` (``base``, ``train``, ``dev`` or ``test``).
+
+        No two items of one split have the same canonical form. Raises SharpenError,
+        naming the source, when the split has fewer.
+        """
+        ...
+
+    def canonical(self, task: Task) -> str:
+        """The question in canonical form; equal forms are the same question."""
+        ...
+
+    def canonical_answer(self, task: Task, completion: str) -> str | None:
+        """A correct completion in canonical form (two derivations that differ only in the order of
+        commutative operands are one), or None where it cannot be read."""
+        ...
