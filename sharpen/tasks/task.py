@@ -52,7 +52,8 @@ class _HiddenTask(Task):
 
     def __getattribute__(self, name: str) -> Any:
         if name in ("answer", "solution", "data"):
-            raise GoldIsHidden(f"gold of task {object.__getattribute__(self, 'id')!r} read by a label-free method")
+            task_id = object.__getattribute__(self, "id")
+            raise GoldIsHidden(f"gold of task {task_id!r} read by a label-free method")
         return object.__getattribute__(self, name)
 
 

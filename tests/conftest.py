@@ -1,0 +1,9 @@
+"""One thread a test process, and the numerics pinned before torch is imported."""
+
+import os
+
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+os.environ.setdefault("MKL_NUM_THREADS", "1")
+os.environ.setdefault("HF_HUB_OFFLINE", "1")
+
+import sharpen  # noqa: E402, F401  (sets MKL_CBWR)
