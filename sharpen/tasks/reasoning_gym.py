@@ -1,0 +1,228 @@
+"""Any dataset of the reasoning-gym library by name (needs the extra ``tasks``)."""
+
+from __future__ import annotations
+
+import copy
+import dataclasses
+import importlib.metadata
+import math
+import random
+import re
+from collections import Counter
+from typing import Any
+
+import numpy as np
+
+from sharpen.errors import SharpenError, unknown
+from sharpen.runs.streams import stream
+from sharpen.tasks.answer import answer_of, foreign_digits
+from sharpen.tasks.splits import Split, canonical_text, check_split, prompt_text, split_of
+from sharpen.tasks.task import Checked, Task
+
+# Each chunk is one dataset object with its own seed. The library seeds item i with seed + i, so
+# neighbouring seeds would share items; and some datasets draw a table of ``size`` rows when made.
+_CHUNK = 512
+# a split with fewer items than asked for shows itself as a long run without a new one
+_PATIENCE = 2000
+# and a dataset that gives nothing at all in this many draws is broken
+_TRIES = 50
+
+# These scorers call eval() on the answer, for partial credit only. Full credit is a plain comparison.
+_EVALUATES = ("binary_matrix", "n_queens", "spiral_matrix", "string_insertion")
+
+_ARITHMETIC = re.compile(r"(?:\d{1,9}|[-+*/() ](?!(?<=\*)\*))+", re.ASCII)
+_ALGEBRA = re.compile(
+    r"(?:(?<![\w.])(?:a?sinh?|a?cosh?|a?tanh?|exp|log|ln|sqrt|pi|[A-Za-z])(?!\w)"
+    r"|\d{1,12}(?:\.\d{0,12})?|\*\*(?=\s*\(?-?\d{1,3}\b(?!\s*\*\*))|\*(?!\*)|[-+/() ])+",
+    re.ASCII,
+)
+# These scorers hand the answer to sympy's parser, which evaluates Python. Only text of this shape gets there.
+_PARSES = {
+    "countdown": _ARITHMETIC,
+    "puzzle24": _ARITHMETIC,
+    "simple_integration": _ALGEBRA,
+    "intermediate_integration": _ALGEBRA,
+    "polynomial_multiplication": _ALGEBRA,
+}
+
+
+# (9**99)**99 nests without bound; powers of numbers and brackets may multiply to this exponent
+_MAX_POWER = 1000
+_POWER = re.compile(r"[\d)]\s*\*\*\s*\(?\s*-?(\d+)", re.ASCII)
+
+
+def plain_expression(answer: str, shape: re.Pattern[str]) -> bool:
+    """Whether text is a short arithmetic expression of that shape: no names that reach Python, no towers of
+    powers."""
+    return (
+        len(answer) <= 500
+        and shape.fullmatch(answer) is not None
+        and math.prod(int(p) for p in _POWER.findall(answer)) <= _MAX_POWER
+    )
+
+
+def dataset_names() -> list[str]:
+    """Names of all datasets of the installed reasoning-gym, sorted. SharpenError where it is missing."""
+    return sorted(_library())
+
+
+def _library() -> dict[str, tuple[Any, Any]]:
+    try:
+        import reasoning_gym  # noqa: F401  registers its datasets
+        from reasoning_gym.factory import DATASETS
+    except ImportError as e:
+        raise SharpenError("reasoning_gym tasks need the extra 'tasks': pip install 'sharpen[tasks]'") from e
+    # a mixture of other datasets, configured by objects rather than by numbers
+    return {name: pair for name, pair in DATASETS.items() if name != "composite"}
+
+
+class ReasoningGym:
+    """One reasoning-gym dataset as a ``TaskSource``.
+
+    Items are drawn in one order, fixed by (name, params, seed); each goes to the split of its question's
+    canonical form, so item i of a split is pure in (name, params, seed, split, i). Draws that repeat a
+    question, fail in the generator, or whose gold answer its own scorer refuses are passed over and
+    counted in ``passed_over``.
+
+    Args:
+        name: a dataset of the library, e.g. ``leg_counting``.
+        seed: any integer; different seeds give unrelated items.
+        params: fields of the dataset's configuration (not ``size``).
+
+    Raises:
+        SharpenError: unknown dataset or parameter (naming the nearest), values that the dataset refuses,
+            a split with too few items, or a dataset that draws from the process-global generator.
+    """
+
+    def __init__(self, name: str, *, seed: int = 0, **params: Any) -> None:
+        library = _library()
+        if name not in library:
+            raise unknown("reasoning_gym dataset", name, library)
+        self._dataset_cls, self._config_cls = library[name]
+        known = [f.name for f in dataclasses.fields(self._config_cls) if f.name not in ("size", "seed")]
+        for key in params:
+            if key not in known:
+                raise unknown(f"parameter of reasoning_gym:{name}", key, [*known, "seed"])
+        self.dataset = name
+        self.name = f"reasoning_gym:{name}"
+        self.seed = seed
+        self.params = params
+        self._chunks: dict[int, Any] = {}
+        self._entries: dict[int, dict[str, Any]] = {}
+        self._items: dict[Split, list[Task]] = {"base": [], "train": [], "dev": [], "test": []}
+        self._seen: set[str] = set()
+        self._drawn = 0
+        self.passed_over: Counter[str] = Counter()
+        self._chunk(0)
+
+    @property
+    def spec(self) -> dict[str, Any]:
+        """JSON identity: dataset, seed, parameters and the library's version."""
+        version = importlib.metadata.version("reasoning-gym")
+        return {"source": self.name, "seed": self.seed, "version": version, **self.params}
+
+    def take(self, split: str, n: int, *, start: int = 0) -> list[Task]:
+        """Items ``start .. start+n-1`` of a split; see ``TaskSource.take``."""
+        items = self._items[check_split(split)]
+        dry = 0
+        while len(items) < start + n:
+            before = len(items)
+            self._draw()
+            dry = dry + 1 if len(items) == before else 0
+            if dry > _PATIENCE or (self._drawn == _TRIES and not self._seen):
+                why = ", ".join(f"{count} {reason}" for reason, count in self.passed_over.items())
+                raise SharpenError(
+                    f"{self.name}: split {split!r} has {len(items)} distinct items, {start + n} were asked "
+                    f"for ({self._drawn} drawn{', ' + why if why else ''})"
+                )
+        return items[start : start + n]
+
+    def verify(self, task: Task, completion: str) -> Checked:
+        """Right when the library's scorer gives full marks to the answer in the completion.
+
+        An exception of the scorer is the answer's doing (``unparsable``): the gold answer passes.
+        """
+        answer = answer_of(completion)
+        if answer is None or foreign_digits(answer, task.answer):
+            return Checked(False, "unparsable", "no answer")
+        index = task.data["index"]
+        entry = self._entries.get(index) or self._entry(index)
+        try:
+            score = self._score(answer, entry, self._chunk(index // _CHUNK))
+        except Exception as e:
+            return Checked(False, "unparsable", f"{type(e).__name__}: {e}"[:200])
+        return Checked(score == 1.0, detail=f"score {score:g}")
+
+    def canonical(self, task: Task) -> str:
+        """The question as canonical text."""
+        return canonical_text(prompt_text(task.prompt))
+
+    def canonical_answer(self, task: Task, completion: str) -> str | None:
+        """The answer with white space collapsed."""
+        answer = answer_of(completion)
+        return None if answer is None else " ".join(answer.split())
+
+    def _score(self, answer: str, entry: dict[str, Any], dataset: Any) -> float:
+        gold: str = entry["answer"]
+        if answer.split("\n") == gold.strip().split("\n"):
+            # the gold answer is right also where the scorer trips over white space at its ends
+            answer = gold
+        if self.dataset in _EVALUATES:
+            accepted = entry["metadata"].get("valid_answers") or [gold]
+            return float(answer in {text.strip() for text in accepted} or answer == gold)
+        shape = _PARSES.get(self.dataset)
+        if shape is not None and not plain_expression(answer, shape):
+            raise ValueError("not a plain expression")
+        return float(dataset.score_answer(answer, copy.deepcopy(entry)))  # some scorers change their entry
+
+    def _draw(self) -> None:
+        index = self._drawn
+        self._drawn += 1
+        try:
+            entry = self._entry(index)
+            question, answer = str(entry["question"]), str(entry["answer"])
+        except SharpenError:
+            raise
+        except Exception:  # some generators give up on some seeds
+            self.passed_over["failed in the generator"] += 1
+            return
+        if (form := canonical_text(question)) in self._seen:
+            self.passed_over["repeated"] += 1
+            return
+        self._entries[index] = entry
+        items = self._items[split := split_of(form)]
+        task = Task(f"{self.dataset}-{split}-{len(items)}", question, answer, {"index": index})
+        if not self.verify(task, answer).correct:
+            del self._entries[index]
+            self.passed_over["with a gold answer that its scorer refuses"] += 1
+            return
+        self._seen.add(form)
+        items.append(task)
+
+    def _entry(self, index: int) -> dict[str, Any]:
+        dataset = self._chunk(index // _CHUNK)
+        dataset.size = _CHUNK  # word_ladder shrinks itself when one item fails
+        state, np_state = random.getstate(), _numpy_state()
+        entry = dataset[index % _CHUNK]
+        if random.getstate() != state or _numpy_state() != np_state:
+            random.setstate(state)
+            raise SharpenError(
+                f"{self.name} draws from the process-global generator: its items cannot be repeated"
+            )
+        return entry
+
+    def _chunk(self, number: int) -> Any:
+        if number not in self._chunks:
+            # 31 bits: the library adds an index, and numpy takes at most 32
+            seed = stream("reasoning_gym", self.dataset, self.seed, number).seed() % 2**31
+            try:
+                config = self._config_cls(**self.params, seed=seed, size=_CHUNK)
+                self._chunks[number] = self._dataset_cls(config)
+            except (AssertionError, ValueError, TypeError) as e:
+                raise SharpenError(f"{self.name}: {e or 'parameters out of range'}") from e
+        return self._chunks[number]
+
+
+def _numpy_state() -> tuple[bytes, int]:
+    _, keys, position, *_ = np.random.get_state()  # read only, to notice its use
+    return np.asarray(keys).tobytes(), int(position)
