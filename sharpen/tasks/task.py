@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Protocol, TypedDict
+from typing import Any, Literal, Protocol, TypedDict
 
 from sharpen.errors import SharpenError
 
@@ -43,6 +43,21 @@ class Task:
         return self.data.get("solution")
 
 
+@dataclass(frozen=True, slots=True)
+class Checked:
+    """A source's own judgment of a completion: pure, and never an exception whatever the text.
+
+    Attributes:
+        correct: whether the final answer is right.
+        status: ``ok``, or ``unparsable`` where no answer could be read (the model's doing, wrong).
+        detail: why, one line for people.
+    """
+
+    correct: bool
+    status: Literal["ok", "unparsable"] = "ok"
+    detail: str = ""
+
+
 class GoldIsHidden(SharpenError):
     """A method that promised to work without labels read one."""
 
@@ -79,6 +94,10 @@ class TaskSource(Protocol):
         No two items of one split have the same canonical form. Raises SharpenError,
         naming the source, when the split has fewer.
         """
+        ...
+
+    def verify(self, task: Task, completion: str) -> Checked:
+        """Judge a completion (prefill included, prompt not)."""
         ...
 
     def canonical(self, task: Task) -> str:

@@ -1,0 +1,159 @@
+"""Make a shipped base model: ``python -m sharpen.models.make nano --out DIR``.
+
+A plain loop, on purpose apart from the learner: what ships should be readable in one go. On one CPU
+core the default takes under an hour (the card states the time measured); ``--device cuda`` works too
+but gives other bits, and the shipped weights are the CPU's.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import math
+import time
+from pathlib import Path
+
+import torch
+import torch.nn.functional as F
+from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers
+from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
+
+from sharpen.models.corpus import END, MIXTURES, Corpus, Sample
+from sharpen.runs.streams import stream
+
+PAD = "<|pad|>"
+UNKNOWN = "<|unk|>"
+ROLES = ("<|system|>", "<|user|>", "<|assistant|>", "<|tool|>")
+WORDS = ("Answer: ", "<think>", "</think>", "<tool>", "</tool>")
+TEMPLATE = (
+    "{% for m in messages %}{{ '<|' + m['role'] + '|>' + m['content'] }}"
+    "{% if m['role'] == 'assistant' and not loop.last %}{{ '<|end|>' }}{% endif %}{% endfor %}"
+    "{% if add_generation_prompt %}{{ '<|assistant|>' }}{% endif %}"
+)
+PROMPT_WEIGHT = 0.1  # prompts are random numbers: learn their form, do not spend the model on them
+CHUNK = 8  # batches drawn together and sorted by length, so that little is padding
+
+
+def make_tokenizer() -> PreTrainedTokenizerFast:
+    """Printable ASCII one token a character, with a few whole words and roles."""
+    characters = ["\n", *map(chr, range(32, 127))]
+    vocabulary = {t: i for i, t in enumerate([PAD, END, UNKNOWN, *ROLES, *characters])}
+    raw = Tokenizer(models.WordLevel(vocabulary, unk_token=UNKNOWN))
+    raw.pre_tokenizer = pre_tokenizers.Split(Regex(r"[\s\S]"), "isolated")  # type: ignore[assignment]
+    raw.decoder = decoders.Fuse()  # type: ignore[assignment]
+    raw.add_special_tokens([PAD, END, UNKNOWN, *ROLES])
+    raw.add_tokens(list(WORDS))
+    tokenizer = PreTrainedTokenizerFast(
+        tokenizer_object=raw,
+        pad_token=PAD,
+        eos_token=END,
+        unk_token=UNKNOWN,
+        clean_up_tokenization_spaces=False,
+    )
+    tokenizer.chat_template = TEMPLATE
+    return tokenizer
+
+
+def make_model(vocabulary: int, seed: int) -> LlamaForCausalLM:
+    """A Llama shape of about 0.9 million parameters, initialised from ``seed``."""
+    config = LlamaConfig(
+        vocab_size=vocabulary, hidden_size=128, intermediate_size=384, num_hidden_layers=4,
+        num_attention_heads=4, num_key_value_heads=4, max_position_embeddings=1024,
+        tie_word_embeddings=True, pad_token_id=0, bos_token_id=None, eos_token_id=1,
+    )  # fmt: skip
+    with torch.random.fork_rng():
+        torch.manual_seed(seed)
+        return LlamaForCausalLM(config)
+
+
+def tensors(samples: list[Sample], tokenizer: PreTrainedTokenizerFast) -> tuple[torch.Tensor, torch.Tensor]:
+    """Ids ``(B, T)`` padded on the right, and the weight of each id as a target."""
+    ids = tokenizer([s.prompt + s.completion for s in samples])["input_ids"]
+    prompts = [len(p) for p in tokenizer([s.prompt for s in samples])["input_ids"]]
+    longest = max(map(len, ids))
+    batch = torch.zeros(len(ids), longest, dtype=torch.long)
+    weight = torch.zeros(len(ids), longest)
+    for i, (row, p) in enumerate(zip(ids, prompts, strict=True)):
+        batch[i, : len(row)] = torch.tensor(row)
+        weight[i, :p] = PROMPT_WEIGHT
+        weight[i, p : len(row)] = 1.0
+    return batch, weight
+
+
+def rate(step: int, steps: int, peak: float, warmup: int = 100) -> float:
+    """Learning rate: linear warm-up, then a cosine down to a tenth of the peak."""
+    if step < warmup:
+        return peak * (step + 1) / warmup
+    done = (step - warmup) / max(1, steps - warmup)
+    return peak * (0.1 + 0.45 * (1 + math.cos(math.pi * done)))
+
+
+def train(name: str, out: Path, args: argparse.Namespace) -> None:
+    """Train ``name``'s mixture and save to ``out`` (and to ``out-<step>`` every ``save_every``)."""
+    torch.set_num_threads(args.threads)
+    corpus, tokenizer = Corpus(MIXTURES[name]), make_tokenizer()
+    model = make_model(len(tokenizer), args.seed).to(args.device)
+    decay = [p for p in model.parameters() if p.ndim > 1]
+    plain = [p for p in model.parameters() if p.ndim <= 1]
+    optimizer = torch.optim.AdamW(
+        [{"params": decay, "weight_decay": 0.05}, {"params": plain, "weight_decay": 0.0}], betas=(0.9, 0.98)
+    )
+    began, seen, waiting = time.perf_counter(), 0, []
+    for step in range(args.steps):
+        if not waiting:
+            rng = stream("models", name, args.seed, step).generator()
+            drawn = sorted(
+                (corpus.sample(rng) for _ in range(args.batch * CHUNK)), key=lambda s: len(s.completion)
+            )
+            cuts = [drawn[i * args.batch : (i + 1) * args.batch] for i in range(CHUNK)]
+            waiting = [cuts[int(i)] for i in rng.permutation(CHUNK)]
+        ids, weight = (t.to(args.device) for t in tensors(waiting.pop(), tokenizer))
+        logits = model(input_ids=ids[:, :-1]).logits.float()
+        losses = F.cross_entropy(logits.flatten(0, 1), ids[:, 1:].flatten(), reduction="none")
+        w = weight[:, 1:].flatten()
+        loss = (losses * w).sum() / w.sum()
+        optimizer.zero_grad(set_to_none=True)
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+        for group in optimizer.param_groups:
+            group["lr"] = rate(step, args.steps, args.lr)
+        optimizer.step()
+        seen += int((weight > 0).sum())
+        if step % 50 == 49:
+            print(
+                f"step {step + 1} loss {loss.item():.4f} tokens {seen} {time.perf_counter() - began:.0f} s",
+                flush=True,
+            )
+        if args.save_every and (step + 1) % args.save_every == 0 and step + 1 < args.steps:
+            save(model, tokenizer, Path(f"{out}-{step + 1}"))
+    save(model, tokenizer, out)
+    made = {"mixture": name, "seed": args.seed, "steps": args.steps, "batch": args.batch, "lr": args.lr,
+            "tokens": seen, "device": args.device}  # fmt: skip
+    (out / "made.json").write_text(json.dumps(made, indent=1) + "\n")
+
+
+def save(model: LlamaForCausalLM, tokenizer: PreTrainedTokenizerFast, folder: Path) -> None:
+    """Write the Hugging Face layout."""
+    folder.mkdir(parents=True, exist_ok=True)
+    model.save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+
+
+def main() -> None:
+    """Command line."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("name", choices=sorted(MIXTURES))
+    parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--steps", type=int, default=2400)
+    parser.add_argument("--batch", type=int, default=128)
+    parser.add_argument("--lr", type=float, default=3e-3)
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--save-every", type=int, default=0)
+    parser.add_argument("--device", default="cpu")
+    args = parser.parse_args()
+    train(args.name, args.out, args)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,108 @@
+"""Countdown: reach the target with every number used once. Many answers are right; finding one is search."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from dataclasses import dataclass
+from typing import ClassVar
+
+import numpy as np
+
+from sharpen.tasks.expression import Node, parse
+from sharpen.tasks.family import ANSWER, Family, Item, derivation, final_answer
+from sharpen.tasks.task import Checked, Task
+
+_STEP = re.compile(r"(\d{1,5})([+\-*/])(\d{1,5})=(\d{1,5})", re.ASCII)
+
+
+@dataclass(frozen=True, slots=True)
+class CountdownConfig:
+    """``numbers`` numbers in 1 .. ``max_number``; a target in 1 .. ``max_target``."""
+
+    numbers: int
+    max_number: int
+    max_target: int
+
+
+class Countdown(Family[CountdownConfig]):
+    """``Make 29 from 3 7 8`` is answered by ``3*7=21``, ``21+8=29``, ``Answer: 3*7+8``.
+
+    Every number must be used exactly once, with ``+ - * /`` and brackets; intermediate values of a
+    written step are whole numbers of at least 0 (a fraction in the answer's expression is fine).
+    """
+
+    name = "countdown"
+    about = "reach a target with every number used once; many answers are right"
+    levels: ClassVar = {
+        1: CountdownConfig(2, 40, 99),
+        2: CountdownConfig(3, 15, 99),
+        3: CountdownConfig(3, 20, 99),
+        4: CountdownConfig(4, 12, 99),
+    }
+
+    def draw(self, rng: np.random.Generator) -> Item | None:
+        numbers = [int(x) for x in rng.integers(1, self.config.max_number + 1, self.config.numbers)]
+        leaves = [Node(value=x) for x in numbers]
+        lines: list[str] = []
+        while len(leaves) > 1:
+            i, j = (int(k) for k in rng.permutation(len(leaves))[:2])
+            moves = _moves(leaves[i], leaves[j])
+            node = moves[int(rng.integers(len(moves)))]
+            lines.append(f"{node.left.number}{node.op}{node.right.number}={node.number}")  # type: ignore[union-attr]
+            leaves = [leaf for k, leaf in enumerate(leaves) if k not in (i, j)] + [node]
+        target = leaves[0].number
+        if not 1 <= target <= self.config.max_target:
+            return None
+        answer = leaves[0].text()
+        shown = sorted(numbers)
+        return Item(
+            f"Make {target} from {' '.join(map(str, shown))}\n",
+            answer,
+            "\n".join([*lines, ANSWER + answer]),
+            {"numbers": shown, "target": target},
+        )
+
+    def verify(self, task: Task, completion: str) -> Checked:
+        found = final_answer(completion)
+        tree = parse(found) if found is not None else None
+        if tree is None:
+            return Checked(False, "unparsable", "no expression on the answer line")
+        if Counter(tree.leaves()) != Counter(task.data["numbers"]):
+            return Checked(False, detail="the numbers are not each used once")
+        if tree.fraction() != task.data["target"]:
+            return Checked(False, detail=f"{tree.fraction()} is not {task.data['target']}")
+        return Checked(True)
+
+    def steps(self, task: Task, completion: str) -> list[bool]:
+        at_hand = Counter(task.data["numbers"])
+        valid = []
+        for line in derivation(completion):
+            m = _STEP.fullmatch(line)
+            if m is None:
+                valid.append(False)
+                continue
+            a, op, b, c = int(m[1]), m[2], int(m[3]), int(m[4])
+            used = Counter((a, b))
+            value = Node(op, Node(value=a), Node(value=b)).fraction()
+            valid.append(used <= at_hand and value == c)
+            at_hand = at_hand - used + Counter((c,))
+        return valid
+
+    def canonical(self, task: Task) -> str:
+        return f"countdown {sorted(task.data['numbers'])} {task.data['target']}"
+
+    def canonical_answer(self, task: Task, completion: str) -> str | None:
+        found = final_answer(completion)
+        tree = parse(found) if found is not None else None
+        return tree.canonical() if tree is not None else None
+
+
+def _moves(a: Node, b: Node) -> list[Node]:
+    """Every way to join two values into a whole number of at least 0."""
+    moves = [Node("+", a, b), Node("*", a, b)]
+    moves.append(Node("-", a, b) if a.number >= b.number else Node("-", b, a))
+    for x, y in ((a, b), (b, a)):
+        if y.number > 1 and x.number % y.number == 0 and x.number > 0:
+            moves.append(Node("/", x, y))
+    return moves
