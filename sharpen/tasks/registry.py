@@ -1,0 +1,123 @@
+"""Task sources by name: ``countdown:level=2``, ``reasoning_gym:leg_counting``, ``jsonl:train.jsonl``."""
+
+from __future__ import annotations
+
+import importlib
+import inspect
+import re
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from sharpen.errors import SharpenError, unknown
+from sharpen.tasks.rows import KINDS
+from sharpen.tasks.task import TaskSource
+
+FAMILIES: dict[str, str] = {
+    "chain": "sharpen.tasks.chain:Chain",
+    "countdown": "sharpen.tasks.countdown:Countdown",
+    "order": "sharpen.tasks.order:Order",
+}
+"""Own procedural families: ``module:class``, imported when asked for."""
+
+SOURCES: dict[str, str] = {
+    **{name: f"{name}[:level=N,seed=N,...]" for name in FAMILIES},
+    "reasoning_gym": "reasoning_gym:DATASET[:parameter=value,...]",
+    **{kind: f"{kind}:PATH[:prompt=COLUMN,answer=COLUMN,...]" for kind in KINDS},
+}
+"""Every kind of source and how it is written."""
+
+_ABOUT = {
+    "reasoning_gym": "any of the 100 datasets of the reasoning-gym library",
+    "jsonl": "a file with one JSON object a line",
+    "parquet": "a Parquet file",
+    "hf": "a local Hugging Face dataset, written by save_to_disk",
+}
+_PAIRS = re.compile(r"[A-Za-z_]\w*=[^,=]*(?:,[A-Za-z_]\w*=[^,=]*)*", re.ASCII)
+_LIMITS = ("on_bad_row", "on_overlap", "max_prompt", "length")
+
+
+def make(spec: str, **params: Any) -> TaskSource:
+    """The source that ``spec`` names; ``params`` add to and override the parameters inside it.
+
+    Files take ``columns`` as a dict or as single words (``prompt=question``), and the fields of
+    ``dataset.Limits``. ``path`` may be given as a parameter where it is one file a split.
+
+    Raises:
+        SharpenError: unknown source, dataset, parameter or value, naming the nearest one.
+    """
+    kind, _, rest = spec.partition(":")
+    if kind not in SOURCES:
+        raise unknown("task", kind, SOURCES)
+    if kind in FAMILIES:
+        return _call(kind, _family(kind), {**_pairs(spec, rest), **params})
+    subject, _, tail = rest.rpartition(":")
+    if not _PAIRS.fullmatch(tail) or not subject:
+        subject, tail = rest, ""
+    params = {**_pairs(spec, tail), **params}
+    if kind == "reasoning_gym":
+        from sharpen.tasks.reasoning_gym import ReasoningGym
+
+        if not subject:
+            raise SharpenError(f"{spec!r} names no dataset; write {SOURCES[kind]}")
+        return ReasoningGym(subject, **params)
+    return _dataset(kind, subject, params)
+
+
+def names() -> list[tuple[str, str, str]]:
+    """``(name, how it is written, what it is)`` of every kind of source, for people."""
+    return [
+        (name, usage, _family(name).about if name in FAMILIES else _ABOUT[name])
+        for name, usage in SOURCES.items()
+    ]
+
+
+def _family(name: str) -> Any:
+    module, _, cls = FAMILIES[name].partition(":")
+    return getattr(importlib.import_module(module), cls)
+
+
+def _call(kind: str, make_it: Callable[..., TaskSource], params: Mapping[str, Any]) -> TaskSource:
+    accepted = inspect.signature(make_it).parameters
+    open_ended = any(p.kind is p.VAR_KEYWORD for p in accepted.values())
+    for key in params:
+        if key not in accepted and not open_ended:
+            raise unknown(f"parameter of {kind}", key, accepted)
+    return make_it(**params)
+
+
+def _dataset(kind: str, path: str, params: dict[str, Any]) -> TaskSource:
+    from sharpen.tasks.dataset import Dataset, Limits
+
+    where = params.pop("path", path)
+    if not where:
+        raise SharpenError(f"{kind} needs a path; write {SOURCES[kind]}")
+    limits = Limits(**{key: params.pop(key) for key in _LIMITS if key in params})
+    columns = dict(params.pop("columns", {}))
+    rest = {key: params.pop(key) for key in ("verifier",) if key in params}
+    # what is left maps a task's field to a column
+    fields = ("prompt", "answer", "split", "id", "solution")
+    for key, column in params.items():
+        if key not in fields:
+            raise unknown(f"parameter of {kind}", key, [*fields, *_LIMITS, "columns", "path", "verifier"])
+        columns[key] = str(column)
+    return Dataset(kind, where, columns=columns, limits=limits, **rest)
+
+
+def _pairs(spec: str, text: str) -> dict[str, Any]:
+    if not text:
+        return {}
+    if not _PAIRS.fullmatch(text):
+        raise SharpenError(f"{spec!r}: {text!r} is not of the form name=value,name=value")
+    pairs = [part.partition("=") for part in text.split(",")]
+    return {key: _value(value) for key, _, value in pairs}
+
+
+def _value(text: str) -> Any:
+    if text in ("true", "false"):
+        return text == "true"
+    for kind in (int, float):
+        try:
+            return kind(text)
+        except ValueError:
+            continue
+    return text
