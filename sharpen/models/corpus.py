@@ -50,18 +50,34 @@ class Mixture:
 
 
 NANO = Mixture(
-    shares={"countdown": 0.40, "chain": 0.18, "order": 0.14, "think": 0.10, "direct": 0.05, "wait": 0.05,
-            "check": 0.03, "confidence": 0.02, "unsure": 0.01, "tool": 0.02},
+    shares={
+        "countdown": 0.42,
+        "chain": 0.16,
+        "order": 0.12,
+        "hint": 0.06,
+        "think": 0.08,
+        "direct": 0.04,
+        "wait": 0.04,
+        "check": 0.03,
+        "confidence": 0.02,
+        "unsure": 0.01,
+        "tool": 0.02,
+    },
     levels={1: 0.25, 2: 0.50, 3: 0.22, 4: 0.03},
     misconception=0.5,
-)  # fmt: skip
+)
 NANO_B = Mixture(
-    shares={"countdown": 0.50, "chain": 0.25, "order": 0.15, "think": 0.06, "direct": 0.04},
+    shares={"countdown": 0.50, "chain": 0.22, "order": 0.13, "hint": 0.05, "think": 0.06, "direct": 0.04},
     levels={1: 0.30, 2: 0.40, 3: 0.25, 4: 0.05},
     misconception=0.3,
     gold=1500,
 )
 MIXTURES = {"nano": NANO, "nano-b": NANO_B}
+
+
+def hinted(prompt: str, answer: str) -> str:
+    """The question with its answer given away, as rationalization asks it (arXiv 2203.14465)."""
+    return f"{prompt.rstrip()} hint {answer}\n"
 
 
 def products_first(task: Task) -> str:
@@ -127,12 +143,13 @@ class Corpus:
         """One text."""
         kinds = list(self.mixture.shares)
         kind = kinds[int(rng.choice(len(kinds), p=np.array(list(self.mixture.shares.values()))))]
-        if kind in self.families:
-            task, solution = self._solved(kind, rng)
-            return Sample(str(task.prompt), solution + END)
-        name = ("countdown", "chain", "order")[int(rng.integers(3))]
-        task, solution = self._solved(name, rng)
+        name = kind if kind in self.families else ("countdown", "chain", "order")[int(rng.integers(3))]
+        task, solution = self._solved(name, rng, right=kind == "hint")
         question = str(task.prompt).strip()
+        if kind in self.families:
+            return Sample(str(task.prompt), solution + END)
+        if kind == "hint":  # the answer is given away; what is learned is to write the way to it
+            return Sample(hinted(str(task.prompt), _split(solution)[1].removeprefix(ANSWER)), solution + END)
         asked, said = _SKILLS[kind](self, name, task, question, solution, rng)
         return Sample(f"<|user|>{asked}<|assistant|>", said + END)
 
@@ -185,7 +202,7 @@ def _wait(c: Corpus, name: str, task: Task, question: str, solution: str, rng: R
     if rng.random() < 0.5:
         first = steps
     else:
-        other, wrong = c._solved(name, rng)
+        _, wrong = c._solved(name, rng)
         first = _split(wrong)[0]
     return question, f"<think>\n{first}wait\n{steps}</think>{answer}"
 

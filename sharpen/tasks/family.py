@@ -127,7 +127,7 @@ class Family(Generic[Config]):
                 repeats += 1
                 if repeats > _PATIENCE:
                     raise SharpenError(
-                        f"{self.name}: split {split!r} has {len(items)} distinct items, {start + n} were asked for"
+                        f"{self.name}: split {split!r} has {len(items)} distinct items, not {start + n}"
                     )
                 continue
             repeats = 0
