@@ -1,0 +1,152 @@
+"""What is minimised: named terms, each a sum over a denominator fixed before the batch is split."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from functools import cached_property
+from typing import Any, Protocol
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
+from transformers import PreTrainedModel
+
+from sharpen.errors import SharpenError
+from sharpen.learn.row import Row
+from sharpen.sample.forward import head_logits, packed_hidden
+from sharpen.sample.law import SamplingLaw
+
+# logits alive at once, in numbers: 4 Mi float32 are 16 MiB, which a second-level cache nearly holds,
+# and a 262k vocabulary still gets 16 positions a chunk
+CHUNK_NUMBERS = 1 << 22
+
+
+class Objective(Protocol):
+    """A loss. The learner minimises ``sum over terms of weights[t] * sum_t / denominator_t``.
+
+    ``denominators`` sees the whole logical batch, ``__call__`` one micro-batch of it, so how a batch is
+    split cannot change the loss. Statistics of the batch (whitening, baselines) are computed earlier and
+    come as arrays of the rows.
+    """
+
+    @property
+    def name(self) -> str:
+        """Short name, for messages."""
+        ...
+
+    @property
+    def spec(self) -> dict[str, Any]:
+        """JSON identity: a step's input."""
+        ...
+
+    @property
+    def weights(self) -> Mapping[str, float]:
+        """The factor of each term in the loss."""
+        ...
+
+    def denominators(self, rows: Sequence[Row]) -> dict[str, float]:
+        """The denominator of each term over the whole batch ``rows``, > 0."""
+        ...
+
+    def __call__(self, forward: Forward, rows: Sequence[Row]) -> dict[str, Tensor]:
+        """The sum of each term over the micro-batch ``rows``: scalars, differentiable."""
+        ...
+
+
+class Forward:
+    """What a model says of a micro-batch, computed when asked for.
+
+    Its *targets* are the S tokens with weight other than 0 that have a token before them, in row order;
+    every ``(S,)`` tensor below is aligned with them. Tokens without weight are never scored, so nothing
+    about them can leak into a loss.
+    """
+
+    def __init__(self, module: PreTrainedModel, rows: Sequence[Row]) -> None:
+        parameter = next(module.parameters())
+        self._module, self._rows = module, rows
+        self._dtype, self._device = parameter.dtype, parameter.device
+        starts = np.cumsum([0, *(len(r.tokens) for r in rows)])
+        where = [np.flatnonzero(r.arrays["weight"][1:]) + 1 for r in rows]
+        self._where = where
+        self._position = self._tensor(np.concatenate([s + w for s, w in zip(starts, where, strict=False)]))
+        self.targets: Tensor = self._tensor(
+            np.concatenate([r.tokens[w] for r, w in zip(rows, where, strict=True)])
+        )
+        """Target ids, int64 ``(S,)``."""
+        self.row_index: Tensor = self._tensor(np.repeat(np.arange(len(rows)), [len(w) for w in where]))
+        """The row, by its place in the micro-batch, of each target, int64 ``(S,)``."""
+
+    @cached_property
+    def hidden(self) -> Tensor:
+        """Final hidden states of all tokens, rows end to end, ``(sum T, H)``."""
+        return packed_hidden(self._module, [self._tensor(r.tokens) for r in self._rows])
+
+    def array(self, name: str) -> Tensor:
+        """The rows' array ``name`` at the targets, ``(S,)`` in the model's dtype."""
+        values = np.concatenate([r.arrays[name][w] for r, w in zip(self._rows, self._where, strict=True)])
+        return torch.as_tensor(values, dtype=self._dtype, device=self._device)
+
+    def logprobs(self, law: SamplingLaw | None = None) -> Tensor:
+        """Log-probabilities of the targets under ``law`` (default: the model itself), nats, ``(S,)``.
+
+        Raises:
+            SharpenError: the law is greedy, truncates or penalises.
+        """
+        law = law or SamplingLaw()
+        if law.greedy or law.truncates or law.penalises:
+            raise SharpenError(f"no gradient through this sampling law yet: {law.spec}")
+        allowed = _allowed(law, self._device)
+
+        def score(hidden: Tensor, targets: Tensor) -> Tensor:
+            logits = head_logits(self._module, hidden)
+            if law.temperature != 1:
+                logits = logits / law.temperature
+            if allowed is not None:
+                logits = logits.masked_fill(~allowed(logits.shape[-1]), -torch.inf)
+            return -nn.functional.cross_entropy(logits, targets, reduction="none")
+
+        return self._over_chunks(score)
+
+    def entropy(self) -> Tensor:
+        """Entropy of the model's next-token distribution at the targets, nats, ``(S,)``."""
+
+        def score(hidden: Tensor, targets: Tensor) -> Tensor:
+            logp = head_logits(self._module, hidden).log_softmax(-1)
+            return -(logp.exp() * logp).sum(-1)
+
+        return self._over_chunks(score)
+
+    def per_row(self, values: Tensor) -> Tensor:
+        """Sums of ``(S,)`` values over each row, ``(R,)``."""
+        return values.new_zeros(len(self._rows)).index_add(0, self.row_index, values)
+
+    def _over_chunks(self, score: Callable[[Tensor, Tensor], Tensor]) -> Tensor:
+        """Apply ``score`` so that only a chunk of logits is alive; backward computes them again."""
+        hidden = self.hidden[self._position - 1]
+        vocabulary = self._module.config.get_text_config().vocab_size
+        size = max(1, CHUNK_NUMBERS // vocabulary)
+        if len(hidden) <= size:
+            return score(hidden, self.targets)
+        parts = [
+            checkpoint(score, h, t, use_reentrant=False, preserve_rng_state=False)
+            for h, t in zip(hidden.split(size), self.targets.split(size), strict=True)
+        ]
+        return torch.cat(parts)  # type: ignore[arg-type]
+
+    def _tensor(self, values: np.ndarray) -> Tensor:
+        return torch.as_tensor(values, dtype=torch.int64, device=self._device)
+
+
+def _allowed(law: SamplingLaw, device: torch.device) -> Callable[[int], Tensor] | None:
+    """The mask of tokens that the law lets through, given the vocabulary size; None when all pass."""
+    if law.allowed is None and not law.banned:
+        return None
+
+    def mask(vocabulary: int) -> Tensor:
+        keep = torch.full((vocabulary,), law.allowed is None, device=device)
+        keep[list(law.allowed or ())] = True
+        keep[list(law.banned)] = False
+        return keep
+
+    return mask
