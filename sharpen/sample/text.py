@@ -11,7 +11,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, cast
 
 import numpy as np
 
@@ -152,7 +152,7 @@ def _conversation(
     elif system:
         messages.append({"role": "system", "content": system})
     for question, answer in few_shot:
-        messages += [{"role": "user", "content": question}, {"role": "assistant", "content": answer}]
+        messages += [Message(role="user", content=question), Message(role="assistant", content=answer)]
     started = asked.pop()["content"] if asked and asked[-1]["role"] == "assistant" else ""
     if not asked:
         raise SharpenError("a chat prompt needs a message of the user")
@@ -218,13 +218,14 @@ def _encode(tokenizer: PreTrainedTokenizerBase, head: str, prefill: str, *, bos:
 
 
 def _ids(tokenizer: PreTrainedTokenizerBase, text: str, *, bos: bool) -> list[int]:
-    ids: list[int] = tokenizer(text, add_special_tokens=False)["input_ids"]  # type: ignore[assignment]
-    first = tokenizer.bos_token_id
+    ids = cast(list[int], tokenizer(text, add_special_tokens=False)["input_ids"])
+    first = cast("int | None", tokenizer.bos_token_id)
+    if not bos or first is None or ids[:1] == [first]:
+        return ids
     # what the tokenizer puts around nothing tells whether it wants a BOS; the EOS that some add would
     # end the text before it was continued
-    around: list[int] = tokenizer("")["input_ids"]  # type: ignore[assignment]
-    wanted = bos and first is not None and around[:1] == [first]
-    return [first, *ids] if wanted and ids[:1] != [first] else ids
+    around = cast(list[int], tokenizer("")["input_ids"])
+    return [first, *ids] if around[:1] == [first] else ids
 
 
 def _text(tokenizer: PreTrainedTokenizerBase, ids: list[int]) -> str:
