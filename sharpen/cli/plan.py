@@ -1,0 +1,98 @@
+"""``--dry-run``: what would be run, with the numbers that follow from the settings."""
+
+from __future__ import annotations
+
+import json
+import struct
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from sharpen.runs.config import Config
+
+_FLOAT = 4  # bytes of a float32
+_STORED = 24  # bytes a token in rollouts: its id and the signals that come with it, before compression
+
+
+def show_plan(recipe: str, config: Config, folder: Path, seeds: Sequence[int], *, as_json: bool) -> None:
+    """Print the resolved settings and the derived numbers; nothing is written."""
+    derived = {**config.plan(), **footprint(config)}
+    if as_json:
+        told = {"recipe": recipe, "run": str(folder), "seeds": list(seeds), "config": config.values()}
+        print(json.dumps({**told, "digest": config.digest, "plan": derived}, indent=1))
+        return
+    from sharpen.studio.table import settings_lines, show
+    from sharpen.studio.words import size
+
+    shown = {
+        k.removesuffix("_bytes").replace("_", " "): size(v) if k.endswith("_bytes") else v
+        for k, v in derived.items()
+    }
+    for name in ("tokens", "memory", "disk"):
+        if name in shown:
+            text = shown[name] if isinstance(shown[name], str) else f"{shown[name]:,}"
+            shown[name] = f"{text}{' at most' if name == 'tokens' else ' about'}"
+    head = {"recipe": recipe, "run": str(folder), "seeds": ", ".join(map(str, seeds))}
+    many = "derived" if len(seeds) == 1 else f"derived, for each of the {len(seeds)} seeds"
+    show(
+        sys.stdout,
+        settings_lines(head),
+        "\nsettings",
+        settings_lines({f"  {k}": _short(v) for k, v in config.flatten().items()}),
+        f"\n{many}",
+        settings_lines({f"  {k}": v for k, v in shown.items()}),
+    )
+
+
+def footprint(config: Config) -> dict[str, int]:
+    """Memory and disk of one run in bytes, roughly: from the size of ``config.model``, where it is found.
+
+    Memory counts weights, gradients and Adam's two moments. Disk counts a checkpoint a round (weights and
+    moments) and every token at its stored width; compression makes it less.
+    """
+    folder = model_folder(str(getattr(config, "model", "")))
+    if folder is None:
+        return {}
+    n = parameters(folder)
+    plan: Mapping[str, Any] = config.plan()
+    checkpoints = int(plan.get("checkpoints", plan.get("rounds", 1)))
+    disk = checkpoints * 3 * n * _FLOAT + int(plan.get("tokens", 0)) * _STORED
+    return {"parameters": n, "memory_bytes": 4 * n * _FLOAT, "disk_bytes": disk}
+
+
+def models() -> dict[str, Path]:
+    """The shipped models by name. Imports neither torch nor transformers."""
+    import sharpen.models
+
+    root = Path(next(iter(sharpen.models.__path__)))
+    return {p.parent.name: p.parent for p in sorted(root.glob("*/config.json"))}
+
+
+def model_folder(name: str) -> Path | None:
+    """The folder of a model: a shipped one's name, or a path; None where there is none."""
+    folder = models().get(name, Path(name))
+    return folder if (folder / "config.json").is_file() else None
+
+
+def parameters(folder: Path) -> int:
+    """How many numbers the safetensors files in ``folder`` hold, from their headers alone."""
+    total = 0
+    for path in folder.glob("*.safetensors"):
+        with path.open("rb") as f:
+            (length,) = struct.unpack("<Q", f.read(8))
+            header = json.loads(f.read(min(length, path.stat().st_size)))
+        for name, tensor in header.items():
+            if name != "__metadata__":
+                count = 1
+                for n in tensor["shape"]:
+                    count *= n
+                total += count
+    return total
+
+
+def _short(value: Any) -> Any:
+    """Lists as written on the command line; None as its word."""
+    if value is None:
+        return "none"
+    return f"[{', '.join(map(str, value))}]" if isinstance(value, list) else value

@@ -1,0 +1,56 @@
+"""Held-out values item by item: what intervals of a change and paired comparisons rest on."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from sharpen.runs.manifest import read_manifest
+from sharpen.runs.streams import stream
+from sharpen.studio.table import MAIN
+
+Items = dict[str, float]
+Ends = dict[str, dict[str, Items]]
+
+
+def held_out_items(folder: Path) -> Ends:
+    """Measure -> ``base`` or ``final`` -> item id -> value, of a run's first and last held-out step.
+
+    Empty where the run has measured fewer than two times or stores no single items: the result of a measure
+    step holds them as ``items``: measure -> item id -> value.
+    """
+    manifest = read_manifest(folder)
+    steps = [row["step"] for row in manifest.metrics if row.get("name") == MAIN]
+    if len(steps) < 2:
+        return {}
+    base, final = (_items(manifest.steps[key]) for key in (steps[0], steps[-1]))
+    return {m: {"base": base[m], "final": final[m]} for m in final if m in base}
+
+
+def changes(folder: Path) -> dict[str, tuple[float, float, float]]:
+    """Measure -> (mean, low, high) of final minus base over the held-out items of one run, 95 %."""
+    out = {}
+    for measure, ends in held_out_items(folder).items():
+        found = paired(ends["base"], ends["final"], "change", measure)
+        if found is not None:
+            out[measure] = found[1:]
+    return out
+
+
+def paired(a: Items, b: Items, *names: str) -> tuple[int, float, float, float] | None:
+    """How many items both have, and the mean and 95 % interval of b - a over them; None without any."""
+    from sharpen.measure.intervals import hierarchical_bootstrap
+
+    items = sorted(a.keys() & b.keys())
+    if not items:
+        return None
+    difference = np.array([[b[i] - a[i] for i in items]])
+    mean, low, high = hierarchical_bootstrap(difference, stream=stream("paired", *names))
+    return len(items), float(mean), float(low), float(high)
+
+
+def _items(line: Mapping[str, Any]) -> dict[str, Items]:
+    return (line.get("result") or {}).get("items") or {}
