@@ -25,7 +25,7 @@ class OptimizerConfig(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
 
-    lr: Annotated[float, Field(ge=0)] = 1e-3
+    lr: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 1e-3
     """Highest learning rate."""
     betas: tuple[Annotated[float, Field(ge=0, lt=1)], Annotated[float, Field(ge=0, lt=1)]] = (0.9, 0.999)
     """Decay of the first and second moment."""

@@ -1,0 +1,139 @@
+"""Episodes to rows, and the batches that learners see."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from sharpen.errors import SharpenError
+from sharpen.learn.batch import micro_batches, plan, units_of
+from sharpen.learn.row import Row
+from sharpen.learn.rows import RowLedger, check_rows, kept_rows, row_of, row_of_text
+from sharpen.runs.streams import stream
+from sharpen.sample.episode import Completion, Episode, Finish, Span
+
+
+def completion(tokens, finish=Finish.EOS) -> Completion:
+    values = np.linspace(-1, -2, len(tokens)).astype(np.float32)
+    return Completion(np.array(tokens, dtype=np.int32), values, values, -values, values, finish)
+
+
+def span(role, tokens, sampled=None, trainable=False) -> Span:
+    return Span(role, np.array(tokens, dtype=np.int32), trainable, sampled=sampled)
+
+
+def row(n, unit="", key="", weight=1.0) -> Row:
+    return Row(
+        np.arange(n, dtype=np.int32), {"weight": np.full(n, weight, dtype=np.float32)}, unit=unit, key=key
+    )
+
+
+def test_weight_lies_on_what_a_trainable_seat_sampled():
+    first, other, last = completion([4, 5], Finish.STOP), completion([8, 9]), completion([6, 2])
+    episode = Episode(
+        "k",
+        "t",
+        0,
+        (
+            span("prompt", [1, 3]),
+            span("prefill", [7], trainable=True),
+            span("assistant", [4, 5], first, trainable=True),
+            span("assistant", [8, 9], other),
+            span("tool", [10]),
+            span("assistant", [6, 2], last, trainable=True),
+        ),
+        Finish.EOS,
+        "",
+    )
+    made = row_of(episode, weight=0.5)
+    assert made.tokens.tolist() == [1, 3, 7, 4, 5, 8, 9, 10, 6, 2]
+    assert made.key == "k"
+    assert made.arrays["weight"].tolist() == [0, 0, 0, 0.5, 0.5, 0, 0, 0, 0.5, 0.5]
+    assert made.arrays["old_logprob"].tolist() == [0, 0, 0, -1, -2, -1, -2, 0, -1, -2]
+    assert made.tokens.dtype == np.int32
+    assert made.arrays["weight"].dtype == np.float32
+
+
+def test_long_and_empty_rows_are_named_and_counted():
+    rows = [row(5, key="a"), row(9, key="b"), row(4, key="c", weight=0.0), row(8, key="d")]
+    with pytest.raises(SharpenError, match="'b' has 9 tokens, the limit is 8"):
+        kept_rows(rows, max_tokens=8)
+    kept, ledger = kept_rows(rows, max_tokens=8, on_long="skip")
+    assert [r.key for r in kept] == ["a", "d"]
+    assert ledger == RowLedger(4, 2, ("b",), ("c",))
+    with pytest.raises(AssertionError):
+        RowLedger(4, 2, ("b",))
+
+
+def test_a_unit_is_skipped_as_a_whole():
+    rows = [row(5, unit="p", key="chosen"), row(9, unit="p", key="rejected"), row(5, unit="q", key="other")]
+    kept, ledger = kept_rows(rows, max_tokens=8, on_long="skip")
+    assert [r.key for r in kept] == ["other"]
+    assert ledger.too_long == ("chosen", "rejected")
+
+
+def test_malformed_rows_are_named():
+    with pytest.raises(SharpenError, match="at least one token"):
+        row_of_text([], [4, 5])
+    good = row(4, key="x")
+    check_rows([good], vocabulary=4, context=4)
+    short = Row(good.tokens, {"weight": np.ones(3, dtype=np.float32)}, key="x")
+    bad = Row(good.tokens, {**good.arrays, "advantage": np.full(4, np.nan, dtype=np.float32)}, key="x")
+    bare = Row(good.tokens, {}, key="x")
+    for made, vocabulary, context in [(good, 3, 9), (good, 9, 3), (row(1, key="x"), 9, 9)]:
+        with pytest.raises(SharpenError, match="'x'"):
+            check_rows([made], vocabulary=vocabulary, context=context)
+    for made in (short, bad, bare):
+        with pytest.raises(SharpenError, match="'x'"):
+            check_rows([made], vocabulary=9, context=9)
+
+
+table = st.lists(
+    st.tuples(st.integers(2, 30), st.sampled_from(["", "", "p", "q", "r"])), min_size=1, max_size=12
+)
+
+
+@given(table, st.integers(1, 8), st.integers(1, 6), st.integers(1, 80))
+@settings(max_examples=150, deadline=None)
+def test_every_row_is_used_as_planned_and_units_stay_together(shapes, batch_rows, steps, budget):
+    rows = [row(n, unit) for n, unit in shapes]
+    units = units_of(rows)
+    assert sorted(i for u in units for i in u) == list(range(len(rows)))
+    batches = plan(rows, stream(0), steps=steps, batch_rows=batch_rows)
+    assert len(batches) == steps
+    uses: Counter[int] = Counter()
+    for batch in batches:
+        largest = max(len(u) for u in units)
+        assert batch_rows <= sum(len(u) for u in batch) < batch_rows + largest
+        micro = micro_batches(rows, batch, tokens_per_microbatch=budget)
+        uses.update(i for m in micro for i in m)
+        assert Counter(i for m in micro for i in m) == Counter(i for u in batch for i in u)
+        for m in micro:
+            assert m
+            found = Counter(m)
+            for unit in units:
+                assert len({found[i] for i in unit}) == 1, "a unit was torn apart"
+            # over budget only where a single unit is
+            tokens = sum(len(rows[i].tokens) for i in m)
+            assert tokens <= budget or len(m) == len(next(u for u in units if m[0] in u))
+    assert max(uses[i] for i in range(len(rows))) - min(uses[i] for i in range(len(rows))) <= 1
+
+
+def test_a_plan_is_epochs_of_permutations_and_a_longer_one_begins_alike():
+    rows = [row(4) for _ in range(10)]
+    long = plan(rows, stream(3), steps=25, batch_rows=4)
+    assert plan(rows, stream(3), steps=7, batch_rows=4) == long[:7]
+    assert plan(rows, stream(4), steps=7, batch_rows=4) != long[:7]
+    flat = [u[0] for batch in long for u in batch]
+    epochs = [flat[i : i + 10] for i in range(0, 100, 10)]
+    assert all(sorted(e) == list(range(10)) for e in epochs)
+    assert len({tuple(e) for e in epochs}) == 10
+
+
+def test_no_rows_is_an_error():
+    with pytest.raises(SharpenError, match="no rows"):
+        plan([], stream(0), steps=1, batch_rows=1)
