@@ -20,18 +20,18 @@ Equations = Callable[[str], Sequence[str]]
 _EQUATION = re.compile(r"[0-9(][0-9+\-*/(). ]*=[ ]*-?[0-9][0-9.]*")
 
 
-def equations(text: str) -> list[str]:
+def written_equations(text: str) -> list[str]:
     """Arithmetic equations such as ``3*7 = 21``, without spaces and closing full stops, in order."""
     return [found.replace(" ", "").rstrip(".") for found in _EQUATION.findall(text)]
 
 
-def distinct_equations(groups: Groups, extract: Equations = equations) -> float | None:
+def distinct_equations(groups: Groups, equations: Equations = written_equations) -> float | None:
     """B-STaR's diversity: distinct equations / all equations over a query's correct responses, averaged
     over the queries that have one; None where no query has."""
     ratios = []
     for row in groups.columns:
         found = [
-            e for text, right in zip(row.texts, row.correct, strict=True) if right for e in extract(text)
+            e for text, right in zip(row.texts, row.correct, strict=True) if right for e in equations(text)
         ]
         if found:
             ratios.append(len(set(found)) / len(found))

@@ -12,13 +12,13 @@ from sharpen.measure.diversity import (
     Equations,
     distinct_equations,
     distinct_texts,
-    equations,
     group_shares,
     mean_certainty,
     mean_entropy,
     mean_length,
     status_shares,
     truncated_share,
+    written_equations,
 )
 from sharpen.measure.intervals import wilson
 from sharpen.measure.passk import best_of_k, pass_at_k, pass_at_k_s, reward_at_k_s
@@ -85,7 +85,7 @@ def held_out_metrics(
     sampled: Groups,
     *,
     canonical: Unique = stripped,
-    extract: Equations = equations,
+    equations: Equations | None = None,
     s: int = 4,
 ) -> Metrics:
     """The row of a held-out evaluation; ``METRICS`` explains its names.
@@ -96,7 +96,7 @@ def held_out_metrics(
         greedy: scored groups of one greedy answer each; may be empty.
         sampled: scored groups at temperature 1; may be empty.
         canonical: identity by which right answers are counted once.
-        extract: the equations of a text, for diversity.
+        equations: the equations of a text, for diversity; arithmetic ones where None.
         s: the S of Pass@K-S and Reward@K-S.
     """
     row: Metrics = {"n_questions": len(greedy) or len(sampled), "n_samples": sampled.n_samples}
@@ -104,7 +104,7 @@ def held_out_metrics(
         row |= _greedy(greedy)
     if len(sampled):
         row |= _sampled(sampled, canonical, s)
-        row |= _shape(sampled, extract)
+        row |= _shape(sampled, equations or written_equations)
     return row
 
 
@@ -179,7 +179,7 @@ def _shape(groups: Groups, extract: Equations) -> Metrics:
 
 
 def rollout_metrics(
-    groups: Groups, selection: Selection | None = None, *, extract: Equations = equations
+    groups: Groups, selection: Selection | None = None, *, equations: Equations | None = None
 ) -> Metrics:
     """The row of one round's training samples and of what was chosen from them."""
     scores = np.concatenate([np.zeros(0), *groups.scores])
@@ -189,7 +189,7 @@ def rollout_metrics(
         "n_samples": groups.n_samples,
         "reward_mean": float(known.mean()) if len(known) else None,
         "correct_share": float(marks.mean()) if len(marks) else None,
-        **_shape(groups, extract),
+        **_shape(groups, equations or written_equations),
     }
     if selection is not None:
         row |= {

@@ -57,7 +57,8 @@ def watch(rounds: Sequence[Row], limits: Limits | None = None) -> list[Warned]:
             Warned(
                 "reward_up_held_out_down",
                 f"over {limits.rounds} rounds the reward rose from {since['reward_mean']:.3f} to "
-                f"{reward:.3f} while held-out accuracy fell from {since['accuracy_greedy']:.1%} to {accuracy:.1%}: "
+                f"{reward:.3f} while held-out accuracy fell from {since['accuracy_greedy']:.1%} to "
+                f"{accuracy:.1%}: "
                 "the model may be learning to please the verifier",
             )
         )
@@ -123,3 +124,29 @@ def _fooled(rounds: Sequence[Row], n: int) -> bool:
         new["reward_mean"] > old["reward_mean"] and new["accuracy_greedy"] < old["accuracy_greedy"]
         for old, new in pairwise(last)
     )
+
+
+class Watch:
+    """Collects a run's rows and gives each warning when its numbers arrive.
+
+    A pure function of the rows given to it, so a resumed run that replays them warns alike.
+    """
+
+    def __init__(self, limits: Limits | None = None) -> None:
+        self._limits = limits or Limits()
+        self._rounds: list[dict[str, Any]] = []
+
+    def training(self, row: Row) -> list[str]:
+        """The warnings of a new round's ``rollout_metrics``."""
+        self._rounds.append({k: v for k, v in row.items() if k != "accuracy_greedy"})
+        return [w.text for w in watch(self._rounds, self._limits)]
+
+    def held_out(self, row: Row) -> list[str]:
+        """The warnings that a held-out evaluation adds. A round's first evaluation counts."""
+        if not self._rounds:
+            self._rounds.append({})
+        if "accuracy_greedy" in self._rounds[-1]:
+            return []
+        before = watch(self._rounds, self._limits)
+        self._rounds[-1]["accuracy_greedy"] = row.get("accuracy_greedy")
+        return [w.text for w in watch(self._rounds, self._limits) if w not in before]

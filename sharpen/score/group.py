@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
-from typing import overload
+from typing import Any, overload
 
 import numpy as np
 from numpy.typing import NDArray
@@ -165,6 +165,9 @@ class Groups(Sequence[Group]):
 
     ``groups[i]`` is a whole ``Group``; ``groups.scores``, ``.correct``, ``.status``, ``.texts``, ``.lengths``
     and ``.columns`` never load tokens. Ragged columns are lists with one entry a group.
+
+    Attributes:
+        origin: JSON name of the step that made the table, None for one made by hand or from another.
     """
 
     def __init__(self, groups: Iterable[Group] = ()) -> None:
@@ -177,6 +180,7 @@ class Groups(Sequence[Group]):
         self._ends = np.cumsum([u.n for u in self._units], dtype=np.int64)
         self._rows = None if rows is None else tuple(rows)
         self._cache = _Cache()
+        self.origin: dict[str, Any] | None = None
 
     @classmethod
     def from_units(cls, units: Sequence[Unit]) -> Groups:

@@ -15,6 +15,7 @@ from sharpen.select.selection import Selected, Selection, Unique, name_of, same_
 from sharpen.tasks.task import Task
 
 Match = Literal["total", "query", "length"]
+Control = Literal["none", "shuffled", "random"]
 
 
 def shuffle_rewards(groups: Groups, stream: Stream) -> Groups:
@@ -116,6 +117,36 @@ def _strata(pool: list[Selected], groups: Groups, match: Match) -> Callable[[Sel
 
     edges = np.unique(np.quantile([length(i) for i in pool] or [0], np.linspace(0.1, 0.9, 9)))
     return lambda item: int(np.searchsorted(edges, length(item)))
+
+
+def controlled(
+    groups: Groups, select: Callable[[Groups], Selection], control: Control, stream: Stream
+) -> Selection:
+    """What ``select`` chooses, or a control in its place.
+
+    ``shuffled`` permutes the rewards over all samples, then selects as usual; where that keeps more rows
+    than the real selection, random ones are left out (``trimmed``). ``random`` draws samples of like
+    lengths, as many as the real selection holds, blind to rewards.
+    """
+    if control not in ("none", "shuffled", "random"):
+        raise unknown("control", control, ("none", "shuffled", "random"))
+    real = select(groups)
+    if control == "none":
+        return real
+    if control == "random":
+        return random_of_n(real, groups, stream.child("random"), match="length")
+    chosen = select(shuffle_rewards(groups, stream.child("shuffled")))
+    return trimmed(chosen, len(real), stream.child("trimmed"))
+
+
+def trimmed(selection: Selection, n: int, stream: Stream) -> Selection:
+    """At most ``n`` of the items, drawn at random and left in their order."""
+    if len(selection) <= n:
+        return selection
+    kept = sorted(stream.generator().permutation(len(selection))[:n])
+    ledger = {**selection.ledger, "trimmed": len(selection) - n, "kept": n}
+    spec = {"rule": "trimmed", "rows": n, "stream": list(stream.names), "of": dict(selection.spec)}
+    return Selection(tuple(selection.items[i] for i in kept), spec, selection.m, ledger)
 
 
 def gold_only(tasks: Sequence[Task], n: int, stream: Stream) -> Selection:

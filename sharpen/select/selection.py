@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from sharpen.errors import SharpenError
@@ -66,6 +67,14 @@ class Selected:
         return self.sample is None
 
     @property
+    def reprompted(self) -> bool:
+        """True where ``task`` asks otherwise than the episode was asked (see ``under``): a learner then
+        puts the sampled tokens behind the prompt of ``task``."""
+        if self.source is None or self.group is None:
+            return False
+        return self.source.columns[self.group].task.prompt != self.task.prompt
+
+    @property
     def episode(self) -> Episode | None:
         """The sampled episode, its tokens loaded now; None for gold."""
         if self.source is None or self.group is None or self.sample is None:
@@ -114,3 +123,25 @@ class Selection:
     def accuracy(self) -> float | None:
         """Share of the chosen that count as right; None where nothing was chosen."""
         return sum(i.correct for i in self.items) / len(self.items) if self.items else None
+
+
+def joined(*selections: Selection) -> Selection:
+    """All items of several selections, in their order; nothing is removed, ledgers add up."""
+    items = tuple(item for s in selections for item in s.items)
+    ledger: Counter[str] = Counter()
+    for s in selections:
+        ledger.update(s.ledger)
+    return Selection(items, {"rule": "joined", "of": [dict(s.spec) for s in selections]}, None, dict(ledger))
+
+
+def under(selection: Selection, tasks: Mapping[str, Task]) -> Selection:
+    """The same responses, to be learnt as answers to ``tasks`` (by task id) instead of the tasks asked.
+
+    STaR's rationalization: an attempt made with a hint is learnt without it. SharpenError for an id
+    that ``tasks`` lacks.
+    """
+    missing = [i.task.id for i in selection.items if i.task.id not in tasks]
+    if missing:
+        raise SharpenError(f"selection: no task to put {missing[0]!r} under")
+    items = tuple(replace(i, task=tasks[i.task.id]) for i in selection.items)
+    return replace(selection, items=items, spec={**selection.spec, "under": "other prompts"})
