@@ -129,7 +129,7 @@ class ReasoningGym:
             before = len(items)
             self._draw()
             dry = dry + 1 if len(items) == before else 0
-            if dry > _PATIENCE or (self._drawn == _TRIES and not self._seen):
+            if dry > _PATIENCE or (self._drawn >= _TRIES and not self._seen):
                 why = ", ".join(f"{count} {reason}" for reason, count in self.passed_over.items())
                 raise SharpenError(
                     f"{self.name}: split {split!r} has {len(items)} distinct items, {start + n} were asked "

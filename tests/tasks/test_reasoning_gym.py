@@ -167,3 +167,9 @@ def test_gold_that_its_scorer_refuses_is_passed_over():
 
 def test_the_library_has_many():
     assert len(dataset_names()) > 90
+
+
+def test_a_dataset_without_good_gold_gives_up_soon():
+    source = ReasoningGym("boxnet")
+    with pytest.raises(SharpenError, match="0 distinct items.*50 with a gold answer that its scorer refuses"):
+        source.take("train", 1)
