@@ -1,0 +1,56 @@
+"""The published methods, one file each. This table imports nothing heavy: ``load`` does."""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from sharpen.errors import unknown
+
+if TYPE_CHECKING:
+    from sharpen.runs.config import Config
+    from sharpen.verbs.run import Run
+
+    Recipe = Callable[["Run", Any], None]
+
+
+@dataclass(frozen=True, slots=True)
+class RecipeEntry:
+    """Where a recipe lives: its module holds a function of this name and a ``Settings`` class."""
+
+    name: str
+    title: str
+    arxiv: str
+
+    @property
+    def module(self) -> str:
+        """The module's full name."""
+        return f"sharpen.recipes.{self.name}"
+
+    def load(self) -> tuple[Recipe, type[Config]]:
+        """The recipe's function and its settings; no torch is imported."""
+        module = importlib.import_module(self.module)
+        return getattr(module, self.name), module.Settings
+
+
+RECIPES: dict[str, RecipeEntry] = {
+    entry.name: entry
+    for entry in (
+        RecipeEntry("sft", "Supervised fine-tuning on worked solutions (control)", ""),
+        RecipeEntry("star", "STaR: Self-Taught Reasoner", "2203.14465"),
+        RecipeEntry("rest_em", "ReST-EM: expectation-maximisation self-training", "2312.06585"),
+        RecipeEntry("rft", "RFT: rejection-sampling fine-tuning", "2308.01825"),
+        RecipeEntry("iterative_rft", "Iterative RFT", "2412.17256"),
+        RecipeEntry("online_rft", "Online RFT", "2402.03300"),
+        RecipeEntry("b_star", "B-STaR: balanced exploration and exploitation", "2412.17256"),
+    )
+}
+
+
+def recipe(name: str) -> RecipeEntry:
+    """The entry called ``name``; SharpenError with the nearest name where there is none."""
+    if name not in RECIPES:
+        raise unknown("recipe", name, RECIPES)
+    return RECIPES[name]

@@ -1,0 +1,123 @@
+"""Run a recipe in a folder: header, journal, the recipe's function, a summary of what it cost."""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.metadata
+from pathlib import Path
+from typing import Any
+
+import sharpen
+from sharpen.errors import SharpenError
+from sharpen.recipes import recipe as entry_of
+from sharpen.recipes.settings import SelfTraining
+from sharpen.runs.config import Config
+from sharpen.runs.journal import Journal
+from sharpen.sample.engine import Engine
+from sharpen.sample.exact import environment as numerics
+from sharpen.tasks.splits import assert_disjoint
+from sharpen.verbs.progress import Progress
+from sharpen.verbs.run import Run
+
+LIBRARIES = ("torch", "transformers", "tokenizers", "safetensors", "numpy", "pyarrow", "peft")
+
+
+def code_digest() -> str:
+    """A hash of the package's Python sources: another one may give other results."""
+    root = Path(sharpen.__file__).parent
+    h = hashlib.blake2b(digest_size=8)
+    for path in sorted(root.rglob("*.py")):
+        h.update(path.relative_to(root).as_posix().encode() + b"\0" + path.read_bytes() + b"\0")
+    return h.hexdigest()
+
+
+def versions() -> dict[str, str]:
+    """Installed versions of the libraries that results rest on."""
+    found = {}
+    for name in LIBRARIES:
+        try:
+            found[name] = importlib.metadata.version(name)
+        except importlib.metadata.PackageNotFoundError:
+            found[name] = "absent"
+    return found
+
+
+def execute(
+    recipe: str,
+    config: Config,
+    folder: Path | str,
+    seed: int = 0,
+    *,
+    resume: bool = False,
+    accept_code: bool = False,
+    engine: Engine | None = None,
+    progress: Progress | None = None,
+) -> dict[str, Any]:
+    """Run (or resume) ``recipe`` with ``config`` in ``folder``.
+
+    Returns:
+        What it cost and where it ended: ``samples``, ``tokens``, ``updates``, ``rows_learnt``, ``exact``.
+
+    Raises:
+        SharpenError: bad settings, an existing run, changed inputs or code on resume.
+    """
+    function, _ = entry_of(recipe).load()
+    environment = {"code": code_digest(), "versions": versions(), "numerics": numerics()}
+    text = config.to_toml()
+    if resume:
+        journal = Journal.open(folder, environment=environment, accept_code=accept_code)
+    else:
+        check(config)
+        header = {"recipe": recipe, "seed": seed, **environment}
+        journal = Journal.create(folder, header, text)
+    with journal:
+        if resume:
+            journal.record_config(text)
+        stop = isinstance(config, SelfTraining) and config.stop_on_warning
+        run = Run(journal, seed=seed, engine=engine, progress=progress, stop_on_warning=stop)
+        for note in journal.notes:
+            run.progress.say(note)
+        if not numerics()["exact"]:
+            run.progress.warn("exact mode is off: results repeat only statistically on this machine")
+        function(run, config)
+        return cost(journal)
+
+
+def check(config: Config) -> None:
+    """What can be wrong is found before anything is written: the model, the questions, their splits."""
+    if not isinstance(config, SelfTraining):
+        return
+    from sharpen.sample.policy import load_policy
+    from sharpen.tasks.registry import make
+
+    load_policy(config.model)
+    source = make(config.tasks)
+    train = source.take("train", max(config.questions.pool, config.questions.per_round))
+    held_out = source.take("test", config.held_out)
+    assert_disjoint(train, held_out, source.canonical)
+    if config.queries > config.pool and config.questions.per_round > config.questions.pool:
+        raise SharpenError(f"queries={config.queries} is more than pool={config.pool}: raise pool")
+
+
+def cost(journal: Journal) -> dict[str, Any]:
+    """Samples and tokens drawn, by purpose where a scope names one, and updates made."""
+    spent = {
+        "samples": 0,
+        "tokens": 0,
+        "samples_held_out": 0,
+        "samples_search": 0,
+        "updates": 0,
+        "rows_learnt": 0,
+    }
+    for line in journal.records():
+        verb = line["step"].rpartition("/")[2].partition(":")[0]
+        if verb == "sample":
+            scope = line["step"].split("/")
+            purpose = "held_out" if "held_out" in scope or "validation" in scope else "training"
+            purpose = "search" if "balance" in scope else purpose
+            spent["samples" if purpose == "training" else f"samples_{purpose}"] += line["result"]["samples"]
+            spent["tokens"] += line["result"]["tokens"]
+        if verb == "learn" and line["result"]["rows"]:
+            spent["updates"] += line["inputs"]["learn"]["steps"]
+            spent["rows_learnt"] += line["inputs"]["learn"]["steps"] * line["inputs"]["learn"]["batch_rows"]
+    return spent

@@ -1,0 +1,145 @@
+"""Settings that every self-training recipe has: what is asked, attempted, learnt and measured."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Annotated, Any, ClassVar, Literal
+
+from pydantic import Field
+
+from sharpen.learn.config import LearnConfig, LoraConfig, OptimizerConfig
+from sharpen.runs.config import Config
+from sharpen.sample.law import SamplingLaw
+from sharpen.select.controls import Control
+from sharpen.verbs.asking import Asking, Exam, Questions, Reward
+
+Positive = Annotated[int, Field(gt=0)]
+Count = Annotated[int, Field(ge=0)]
+
+
+class SelfTraining(Config):
+    """Attempt questions, keep what a verifier accepts, learn from it, try again."""
+
+    model: str = "nano"
+    """The base model: a shipped one by name, or a local folder in the Hugging Face layout."""
+    tasks: str = "countdown"
+    """Where questions come from: a family with its parameters (countdown:level=3), reasoning_gym:NAME, or a
+    file (jsonl:PATH)."""
+    rounds: Positive = 4
+    """How often the loop runs."""
+    pool: Positive = 2048
+    """Distinct training questions; rounds walk through them, newly shuffled each time through."""
+    queries: Positive = 512
+    """Questions attempted a round."""
+    samples: Positive = 8
+    """Attempts a question."""
+    temperature: Annotated[float, Field(ge=0)] = 1.0
+    """Sampling temperature of the attempts."""
+    top_k: Count = 0
+    """Keep the k likeliest tokens; 0 is off."""
+    max_new_tokens: Positive = 64
+    """Longest attempt, in tokens."""
+    system: str = ""
+    """System prompt."""
+    prefill: str = ""
+    """Text that every answer starts with."""
+    template: Literal["auto", "chat", "plain"] = "auto"
+    """How prompts are rendered: chat goes through the tokenizer's template, plain continues text."""
+    verifier: str = "source"
+    """Who judges: source is the task source's own check; exact, number and choice compare with the answer."""
+    control: Control = "none"
+    """What replaces the selected attempts, as a control with as many rows: shuffled permutes the rewards
+    over all attempts of a round before selecting, random takes attempts of like lengths, blind to rewards."""
+    steps: Positive = 60
+    """Optimizer updates a round."""
+    batch_rows: Positive = 64
+    """Attempts per optimizer update."""
+    tokens_per_microbatch: Positive = 4096
+    """Tokens per forward and backward pass: speed, memory and rounding only."""
+    optimizer: OptimizerConfig = OptimizerConfig(lr=5e-4, warmup_steps=10)
+    """AdamW and its schedule."""
+    method: Literal["full", "lora"] = "full"
+    """Train all weights, or low-rank adapters."""
+    lora: LoraConfig = LoraConfig()
+    """The adapters, where method is lora."""
+    save_every: Count = 0
+    """Updates between saved partial states inside a learn step; 0: only its end is saved."""
+    held_out: Positive = 1000
+    """Held-out questions, never trained on; answered greedily and at temperature 1 after every round."""
+    held_out_samples: Positive = 4
+    """Attempts at temperature 1 a held-out question."""
+    stop_on_warning: bool = False
+    """Stop when a round's numbers say that the run is being fooled."""
+    keep: Literal["all", "last", "best"] = "all"
+    """Which rounds' checkpoints stay on disk; best is by held-out greedy accuracy."""
+
+    TINY: ClassVar[Mapping[str, Any]] = {
+        "rounds": 2,
+        "pool": 32,
+        "queries": 16,
+        "samples": 4,
+        "steps": 3,
+        "batch_rows": 8,
+        "held_out": 24,
+        "held_out_samples": 2,
+        "max_new_tokens": 48,
+    }
+
+    @property
+    def law(self) -> SamplingLaw:
+        """How attempts are sampled."""
+        return SamplingLaw(temperature=self.temperature, top_k=self.top_k)
+
+    @property
+    def asking(self) -> Asking:
+        """How a question becomes a prompt, and how long an answer may be."""
+        return Asking(self.max_new_tokens, self.system, self.prefill, self.template)
+
+    @property
+    def questions(self) -> Questions:
+        """The training questions."""
+        return Questions(self.tasks, self.pool, self.queries)
+
+    @property
+    def exam(self) -> Exam:
+        """The held-out questions."""
+        return Exam(self.tasks, self.held_out, self.held_out_samples)
+
+    @property
+    def reward(self) -> Reward:
+        """Who judges the attempts."""
+        return Reward(self.verifier)
+
+    def learning(self, steps: int | None = None) -> LearnConfig:
+        """How a round learns."""
+        return LearnConfig(
+            steps=steps or self.steps,
+            batch_rows=self.batch_rows,
+            tokens_per_microbatch=self.tokens_per_microbatch,
+            method=self.method,
+            lora=self.lora,
+            save_every=self.save_every,
+        )
+
+    def sampled(self) -> dict[str, int]:
+        """Attempts by purpose, for the plan."""
+        return {"training": self.rounds * self.queries * self.samples}
+
+    def updates(self) -> int:
+        """Optimizer updates, for the plan."""
+        return self.rounds * self.steps
+
+    def plan(self) -> dict[str, Any]:
+        """Derived numbers; tokens are upper bounds."""
+        attempts = self.sampled()
+        held_out = (self.rounds + 1) * self.held_out * (1 + self.held_out_samples)
+        total = sum(attempts.values()) + held_out
+        return {
+            "rounds": self.rounds,
+            **{f"samples_{purpose}": n for purpose, n in attempts.items()},
+            "samples_held_out": held_out,
+            "samples": total,
+            "tokens": total * self.max_new_tokens,
+            "optimizer_steps": self.updates(),
+            "rows_learnt": self.updates() * self.batch_rows,
+        }

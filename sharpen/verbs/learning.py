@@ -1,0 +1,225 @@
+"""The verb ``learn``: rows and a state in, a new state out, its checkpoint on disk."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from torch import Tensor
+
+from sharpen.errors import SharpenError
+from sharpen.learn.config import LearnConfig
+from sharpen.learn.learner import learn as train
+from sharpen.learn.objective import Objective
+from sharpen.learn.row import Row
+from sharpen.learn.rows import kept_rows, row_of, row_of_text
+from sharpen.learn.state import Partial, TrainState, load_partial, load_state, save_partial, save_state
+from sharpen.runs import faults
+from sharpen.runs.step import Step
+from sharpen.sample.episode import Span
+from sharpen.sample.policy import Policy
+from sharpen.select.selection import Selection
+from sharpen.verbs.asking import Asking
+from sharpen.verbs.sampling import prompt_of
+
+if TYPE_CHECKING:
+    from sharpen.verbs.run import Run
+
+FINAL = "final"
+
+
+@dataclass(frozen=True, slots=True)
+class Chosen:
+    """How rows were chosen: ``spec``, a step's input, and ``about``, numbers for its metrics."""
+
+    spec: Mapping[str, Any] = field(default_factory=dict)
+    about: Mapping[str, Any] = field(default_factory=dict)
+
+
+def rows_of(policy: Policy, selection: Selection, asking: Asking) -> list[Row]:
+    """The rows of a selection: sampled tokens as they were sampled, worked solutions encoded once.
+
+    An attempt that was put under another question (STaR's rationalization) keeps its sampled tokens
+    behind that question's prompt.
+    """
+    eos = policy.eos_ids[0] if policy.eos_ids else None
+    rows = []
+    for item in selection:
+        episode = item.episode
+        if episode is None:
+            prompt = prompt_of(policy, item.task, asking).tokens
+            text: Any = policy.tokenizer.encode(item.text, add_special_tokens=False)
+            rows.append(row_of_text(prompt, text, key=f"gold/{item.task.id}", eos_id=eos))
+            continue
+        assert item.source is not None
+        assert item.group is not None
+        if item.source.columns[item.group].task.prompt != item.task.prompt:
+            prompt = Span("prompt", prompt_of(policy, item.task, asking).tokens)
+            episode = replace(episode, spans=(prompt, *(s for s in episode.spans if s.role == "assistant")))
+        rows.append(row_of(episode))
+    return rows
+
+
+def rows_digest(rows: Sequence[Row]) -> str:
+    """A hash of all that a learner reads of the rows."""
+    h = hashlib.blake2b(digest_size=16)
+    for row in rows:
+        h.update(np.ascontiguousarray(row.tokens, dtype=np.int32).tobytes() + row.unit.encode() + b"\0")
+        for name in sorted(row.arrays):
+            h.update(name.encode() + np.ascontiguousarray(row.arrays[name], dtype=np.float32).tobytes())
+        for name in sorted(row.scalars):
+            h.update(name.encode() + float(row.scalars[name]).hex().encode())
+    return h.hexdigest()
+
+
+def learn(
+    run: Run,
+    state: TrainState,
+    rows: Sequence[Row],
+    config: LearnConfig,
+    objective: Objective,
+    *,
+    chosen: Chosen,
+    name: str,
+) -> TrainState:
+    """See ``Run.learn``."""
+    rows, _ = kept_rows(rows, max_tokens=state.policy.context)
+    inputs = {
+        "policy": state.policy.version,
+        "position": state.position,
+        "optimizer": (config.optimizer or state.optimizer).model_dump(mode="json"),
+        "selection": dict(chosen.spec),
+        "learn": config.spec,
+        "objective": objective.spec,
+        "rows": rows_digest(rows),
+        "seed": run.seed,
+    }
+    step = run.journal.begin("learn", inputs, name=name)
+    if step.result is not None:
+        return state if step.result["rows"] == 0 else _stored(step, state, config)
+    if not rows:
+        step.finish({"version": state.policy.version, "rows": 0})
+        run.warn([f"round {run.round}: nothing was selected, so nothing is learnt"])
+        return state
+    new, metrics = _train(run, step, state, rows, config, objective)
+    counters = {"step": new.step, "position": new.position, "rows": len(rows)}
+    row = {"name": name, "round": run.round, "rows": len(rows), **_summary(metrics)}
+    row |= {f"selection_{k}": v for k, v in chosen.about.items()}
+    step.finish({"version": new.policy.version, "digest": new.digest, **counters}, metrics=[row])
+    run.progress.end()
+    run.progress.metrics(row)
+    return new
+
+
+def _train(
+    run: Run, step: Step, state: TrainState, rows: Sequence[Row], config: LearnConfig, objective: Objective
+) -> tuple[TrainState, list[dict[str, float]]]:
+    partial = _last_partial(step)
+    done = partial.done if partial else 0
+    run.progress.begin(step.key, "learn", config.steps)
+    run.progress.advance(done)
+
+    def watch(metrics: Mapping[str, float]) -> None:
+        faults.point("learn.update.after")
+        run.progress.advance(1, int(metrics["tokens"]))
+
+    def save(so_far: Partial) -> None:
+        tag = f"step-{so_far.done:06d}"
+        step.checkpoint(tag, lambda folder: save_partial(so_far, folder))
+        step.drop_checkpoints([tag])
+
+    new, metrics = train(
+        state,
+        rows,
+        objective=objective,
+        config=config,
+        stream=step.stream(run.seed),
+        start=partial,
+        on_step=watch,
+        save=save,
+    )
+    step.checkpoint(FINAL, lambda folder: save_state(new, folder))
+    step.drop_checkpoints([FINAL])
+    return new, metrics
+
+
+def _last_partial(step: Step) -> Partial | None:
+    """The newest whole partial state of this unfinished step, None where there is none."""
+    for tag in reversed([t for t in step.checkpoints() if t != FINAL]):
+        folder = step.load_checkpoint(tag)
+        if folder is not None:
+            return load_partial(folder)
+    return None
+
+
+def _summary(metrics: Sequence[Mapping[str, float]]) -> dict[str, Any]:
+    """What ``metrics.jsonl`` says of a learn step."""
+    last = metrics[-1]
+    return {
+        "updates": len(metrics),
+        "loss_first": metrics[0]["loss"],
+        **{k: v for k, v in last.items() if k.startswith("loss") or k in ("grad_norm", "lr")},
+        "tokens": sum(m["tokens"] for m in metrics),
+        "targets": sum(m["targets"] for m in metrics),
+        "losses": [m["loss"] for m in metrics],
+    }
+
+
+class Lazy(Mapping[str, Tensor]):
+    """Tensors that are read from disk when first looked at: replaying many rounds loads only the last."""
+
+    def __init__(self, load: Callable[[], Mapping[str, Tensor]]) -> None:
+        self._load = load
+        self._held: Mapping[str, Tensor] | None = None
+
+    def _all(self) -> Mapping[str, Tensor]:
+        if self._held is None:
+            self._held = self._load()
+        return self._held
+
+    def __getitem__(self, name: str) -> Tensor:
+        return self._all()[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._all())
+
+    def __len__(self) -> int:
+        return len(self._all())
+
+
+def _stored(step: Step, before: TrainState, config: LearnConfig) -> TrainState:
+    """The state that a finished learn step made."""
+    assert step.result is not None
+    held: list[TrainState] = []
+
+    def load() -> TrainState:
+        if not held:
+            folder = step.load_checkpoint(FINAL)
+            held.append(load_state(_present(step, folder)))
+        return held[0]
+
+    if config.method == "lora" or before.policy.adapter is not None:
+        return load()  # adapters are small, and a policy holds them as they are
+    policy = replace(
+        before.policy, weights=Lazy(lambda: load().policy.weights), version=step.result["version"]
+    )
+    return replace(
+        before,
+        policy=policy,
+        optimizer=config.optimizer or before.optimizer,
+        moments=Lazy(lambda: load().moments),
+        step=step.result["step"],
+        position=step.result["position"],
+    )
+
+
+def _present(step: Step, folder: Path | None) -> Path:
+    if folder is None:
+        raise SharpenError(
+            f"{step.key}: its checkpoint is gone (dropped or damaged); `sharpen resume` recomputes it"
+        )
+    return folder

@@ -1,0 +1,60 @@
+"""The verb ``measure``: held-out questions, answered greedily and at temperature 1."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pyarrow as pa
+
+from sharpen.measure.report import held_out_metrics
+from sharpen.sample.law import GREEDY, SamplingLaw
+from sharpen.sample.policy import Policy
+from sharpen.score.group import Groups
+from sharpen.tasks.task import TaskSource
+from sharpen.verbs.asking import Asking, Exam, Reward
+
+if TYPE_CHECKING:
+    from sharpen.verbs.run import Run
+
+
+def measure(
+    run: Run, policy: Policy, exam: Exam, *, asking: Asking, reward: Reward, name: str
+) -> dict[str, Any]:
+    """See ``Run.measure``. Its samples lie in a scope of their own, so they shift nobody's draws."""
+    tasks = run.held_out(exam)
+    # the outcome alone counts: a process reward is what training may exploit
+    outcome = Reward(reward.verifier)
+    with run.scope(name):
+        greedy = run.sample(policy, tasks, n=1, law=GREEDY, asking=asking, name="greedy")
+        greedy = run.score(greedy, outcome, tasks=exam.tasks, name="greedy")
+        sampled = run.sample(policy, tasks, n=exam.samples, law=SamplingLaw(), asking=asking, name="sampled")
+        sampled = run.score(sampled, outcome, tasks=exam.tasks, name="sampled")
+        step = run.journal.begin("measure", {"greedy": greedy.origin, "sampled": sampled.origin}, name=name)
+        if step.result is None:
+            step.write_unit(0, items(greedy, sampled))
+            row = {"name": name, "round": run.round, **_metrics(run.source(exam.tasks), greedy, sampled)}
+            step.finish(row, metrics=[row])
+            run.progress.metrics(row)
+        assert step.result is not None
+        return step.result
+
+
+def items(greedy: Groups, sampled: Groups) -> pa.Table:
+    """One row a question: ``task_id``, ``greedy`` (0 or 1), ``sampled`` (share correct)."""
+    return pa.table(
+        {
+            "task_id": [c.task.id for c in greedy.columns],
+            "greedy": np.array([float(c[0]) for c in greedy.correct], dtype=np.float64),
+            "sampled": np.array([float(c.mean()) for c in sampled.correct], dtype=np.float64),
+        }
+    )
+
+
+def _metrics(source: TaskSource, greedy: Groups, sampled: Groups) -> dict[str, Any]:
+    return held_out_metrics(
+        greedy,
+        sampled,
+        canonical=source.canonical_answer,
+        **({"equations": source.equations} if hasattr(source, "equations") else {}),
+    )

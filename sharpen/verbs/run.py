@@ -1,0 +1,200 @@
+"""``Run``: the verbs that recipes are written with, each a journaled step (``sharpen.runs.journal``)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
+from typing import Any
+
+from sharpen.errors import SharpenError
+from sharpen.learn.config import LearnConfig, OptimizerConfig
+from sharpen.learn.objective import Objective
+from sharpen.learn.row import Row
+from sharpen.learn.sft import SFT
+from sharpen.learn.state import TrainState
+from sharpen.measure.warnings import Watch
+from sharpen.runs.journal import Journal
+from sharpen.runs.streams import Stream, stream
+from sharpen.sample.engine import Engine
+from sharpen.sample.law import SamplingLaw
+from sharpen.sample.native import NativeEngine
+from sharpen.sample.policy import Policy, load_policy
+from sharpen.score.group import Groups
+from sharpen.score.verify import Verifier
+from sharpen.select.selection import Selection
+from sharpen.tasks.registry import make
+from sharpen.tasks.task import Task, TaskSource
+from sharpen.verbs import learning, measuring, sampling, scoring, step_scoring
+from sharpen.verbs.asking import Asking, Exam, Questions, Reward
+from sharpen.verbs.progress import Progress, Silent
+from sharpen.verbs.stepscorer import StepScorer
+
+
+class Stopped(SharpenError):
+    """The run stopped itself because its numbers said that it was being fooled."""
+
+
+class Run:
+    """One run of a recipe: verbs over a journal.
+
+    Calling a finished verb again returns what is stored, so resuming is running the recipe again.
+
+    Args:
+        journal: where steps are recorded.
+        seed: names every random stream of the run.
+        engine: what samples; the native one by default.
+        progress: who watches.
+        stop_on_warning: whether a warning ends the run (resumable) instead of only being recorded.
+    """
+
+    def __init__(
+        self,
+        journal: Journal,
+        *,
+        seed: int,
+        engine: Engine | None = None,
+        progress: Progress | None = None,
+        stop_on_warning: bool = False,
+    ) -> None:
+        self.journal = journal
+        self.seed = seed
+        self.engine: Engine = engine or NativeEngine()
+        self.progress: Progress = progress or Silent()
+        self.round = 0
+        self._stop = stop_on_warning
+        self._sources: dict[str, TaskSource] = {}
+        self._watch = Watch()
+
+    # scopes ------------------------------------------------------------------------------------
+    def rounds(self, n: int) -> Iterator[int]:
+        """1, 2, ... n, each in a scope of its own (``round-0001``)."""
+        for r in range(1, n + 1):
+            with self.journal.scope(f"round-{r:04d}"):
+                self.round = r
+                yield r
+
+    def scope(self, name: str) -> AbstractContextManager[None]:
+        """Steps inside get keys and random streams of their own."""
+        return self.journal.scope(name)
+
+    def stream(self, *names: str | int) -> Stream:
+        """A random stream for a recipe's own pure draws, named by seed, scope and ``names``."""
+        return stream(self.seed, *filter(None, self.journal.path.split("/")), *names)
+
+    # questions ---------------------------------------------------------------------------------
+    def source(self, tasks: str) -> TaskSource:
+        """The task source of this name, made once."""
+        if tasks not in self._sources:
+            self._sources[tasks] = make(tasks)
+        return self._sources[tasks]
+
+    def questions(self, questions: Questions) -> list[Task]:
+        """This round's questions: the next ``per_round`` of the shuffled pool."""
+        pool = self.source(questions.tasks).take(questions.split, questions.pool)
+        return sampling.round_of(
+            pool, questions.per_round, max(self.round, 1), stream(self.seed, "questions")
+        )
+
+    def held_out(self, exam: Exam) -> list[Task]:
+        """The held-out questions, the same in every round."""
+        return self.source(exam.tasks).take(exam.split, exam.n)
+
+    # policies ----------------------------------------------------------------------------------
+    def policy(self, source: str) -> Policy:
+        """Load a policy; its content checksum is recorded, so a changed model is refused on resume."""
+        policy = load_policy(source)
+        step = self.journal.begin("policy", {"model": policy.name, "version": policy.version}, name=source)
+        if step.result is None:
+            step.finish(
+                {"version": policy.version, "parameters": sum(w.numel() for w in policy.weights.values())}
+            )
+        return policy
+
+    def learner(self, policy: Policy, optimizer: OptimizerConfig | None = None) -> TrainState:
+        """A training state at its start: weights of ``policy``, no moments, schedule position 0."""
+        return TrainState.start(policy, optimizer)
+
+    # verbs -------------------------------------------------------------------------------------
+    def sample(
+        self,
+        policy: Policy,
+        tasks: Questions | Sequence[Task],
+        *,
+        n: int,
+        law: SamplingLaw,
+        asking: Asking,
+        name: str = "sample",
+    ) -> Groups:
+        """``n`` attempts at each task: one group a task, in the tasks' order, not yet scored."""
+        given = self.questions(tasks) if isinstance(tasks, Questions) else list(tasks)
+        return sampling.sample(self, policy, given, n=n, law=law, asking=asking, name=name)
+
+    def score(
+        self, groups: Groups, reward: Reward | Verifier, *, tasks: str = "", name: str = "score"
+    ) -> Groups:
+        """The same groups with verdicts. ``tasks`` names the source where ``reward`` needs its checker."""
+        verifier = scoring.verifier_of(self, reward, tasks) if isinstance(reward, Reward) else reward
+        scored, row = scoring.score(self, groups, verifier, name=name)
+        if name == "score":
+            self.warn(self._watch.training(row))
+        return scored
+
+    def learn(
+        self,
+        state: TrainState,
+        data: Selection | Sequence[Row],
+        config: LearnConfig,
+        *,
+        asking: Asking | None = None,
+        objective: Objective | None = None,
+        name: str = "learn",
+    ) -> TrainState:
+        """A new state, trained on a selection or on rows. Nothing selected: the old state, and a warning.
+
+        ``asking`` renders the prompts of worked solutions and of attempts put under another question.
+        """
+        if isinstance(data, Selection):
+            given = learning.rows_of(state.policy, data, asking or Asking())
+            chosen = learning.Chosen(data.spec, {"accuracy": data.accuracy, "cap": data.m, **data.ledger})
+        else:
+            given, chosen = list(data), learning.Chosen()
+        return learning.learn(self, state, given, config, objective or SFT(), chosen=chosen, name=name)
+
+    def measure(
+        self, policy: Policy, exam: Exam, *, asking: Asking, reward: Reward, name: str = "held_out"
+    ) -> dict[str, Any]:
+        """Answer the exam greedily and at temperature 1; the metrics row, see ``sharpen.measure.report``."""
+        row = measuring.measure(self, policy, exam, asking=asking, reward=reward, name=name)
+        if name == "held_out":
+            self.warn(self._watch.held_out(row))
+        return row
+
+    def step_scorer(
+        self, policy: Policy, scorer: StepScorer, questions: Questions, *, asking: Asking, verifier: str
+    ) -> Verifier:
+        """Train a step scorer on the policy's own completions; its verdicts are correctness plus r_prm."""
+        return step_scoring.step_scorer(self, policy, scorer, questions, asking, verifier)
+
+    def compute(self, name: str, fn: Callable[..., Any], *inputs: Any) -> Any:
+        """The JSON result of expensive pure work, stored under ``name``."""
+        return self.journal.compute(name, fn, *inputs)
+
+    def observe(self, name: str, fn: Callable[[], Any]) -> Any:
+        """A JSON reply from outside, written before it is used and replayed on resume."""
+        return self.journal.observe(name, fn)
+
+    # what people see ---------------------------------------------------------------------------
+    def log(self, name: str, row: Mapping[str, Any]) -> None:
+        """A row of ``metrics.jsonl``."""
+        step = self.journal.begin("log", {"name": name, **row}, name=name)
+        if step.result is None:
+            full = {"name": name, "round": self.round, **row}
+            step.finish({}, metrics=[full])
+            self.progress.metrics(full)
+
+    def warn(self, texts: Sequence[str]) -> None:
+        """Say what looks wrong, in plain words; stop where the settings ask for it."""
+        for text in texts:
+            self.progress.warn(text)
+        if texts and self._stop:
+            raise Stopped(f"stopped in round {self.round}: {texts[0]} (`sharpen resume` goes on)")

@@ -1,0 +1,178 @@
+"""The verb ``sample``: attempts at a list of tasks, cut into units that are stored one by one."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Sequence
+from dataclasses import replace
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from sharpen.runs.step import Step
+from sharpen.runs.streams import Stream
+from sharpen.sample.episode import Episode, Finish, Ids, Request, Span
+from sharpen.sample.law import SamplingLaw
+from sharpen.sample.policy import Policy
+from sharpen.sample.text import Rendered, decode, render
+from sharpen.score.group import Groups
+from sharpen.score.table import episodes_to_table, table_unit
+from sharpen.tasks.task import Task
+from sharpen.verbs.asking import Asking
+
+if TYPE_CHECKING:
+    from sharpen.verbs.run import Run
+
+# A unit is what a crash can cost. Large enough that the batch drains rarely, small enough to lose.
+UNIT_REQUESTS = 2048
+
+
+def round_of(pool: Sequence[Task], n: int, r: int, names: Stream) -> list[Task]:
+    """Round ``r``'s (from 1) ``n`` tasks of an endless walk through the pool, shuffled anew each time
+    through. A pure function of (pool, n, r, names): rounds need no cursor."""
+    chosen = []
+    for i in range((r - 1) * n, r * n):
+        epoch, place = divmod(i, len(pool))
+        if place == 0 or not chosen:
+            order = names.child("epoch", epoch).generator().permutation(len(pool))
+        chosen.append(pool[int(order[place])])
+    return chosen
+
+
+def tasks_digest(tasks: Sequence[Task]) -> str:
+    """A hash of what is asked and of its gold."""
+    rows = [[t.id, t.prompt, t.answer, dict(t.data)] for t in tasks]
+    return hashlib.blake2b(json.dumps(rows, sort_keys=True).encode(), digest_size=16).hexdigest()
+
+
+def units(n_tasks: int, n: int) -> list[range]:
+    """Positions of each unit's tasks."""
+    size = max(1, UNIT_REQUESTS // n)
+    return [range(start, min(start + size, n_tasks)) for start in range(0, n_tasks, size)]
+
+
+def sample(
+    run: Run,
+    policy: Policy,
+    tasks: Sequence[Task],
+    *,
+    n: int,
+    law: SamplingLaw,
+    asking: Asking,
+    name: str,
+    starts: Sequence[Ids] | None = None,
+) -> Groups:
+    """See ``Run.sample``. ``starts`` gives each task's answer its first tokens, already ids."""
+    inputs: dict[str, Any] = {
+        "policy": policy.version,
+        "law": law.spec,
+        "n": n,
+        "asking": asking.spec,
+        "tasks": tasks_digest(tasks),
+        "engine": run.engine.name,
+        "seed": run.seed,
+    }
+    if starts is not None:
+        inputs["starts"] = hashlib.blake2b(
+            b"".join(s.tobytes() + b"|" for s in starts), digest_size=16
+        ).hexdigest()
+    step = run.journal.begin("sample", inputs, name=name)
+    parts = units(len(tasks), n)
+    if step.result is None:
+        run.progress.begin(step.key, "sample", len(tasks) * n)
+        tokens = 0
+        for i, part in enumerate(parts):
+            stored = step.unit(i)
+            if stored is None:
+                prompts = [prompt_of(policy, tasks[k], asking, starts[k] if starts else None) for k in part]
+                episodes = _attempt(run, step, policy, [tasks[k] for k in part], prompts, n, law, asking)
+                stored = episodes_to_table(episodes)
+                step.write_unit(i, stored)
+                run.progress.rollout(episodes[0].spans[0].role, episodes[0].text, None)
+            tokens += sum(stored["n_sampled"].to_pylist())
+        step.finish({"samples": len(tasks) * n, "tokens": tokens})
+        run.progress.end()
+    return stored_groups(step, tasks, parts)
+
+
+def stored_groups(step: Step, tasks: Sequence[Task], parts: Sequence[range]) -> Groups:
+    """A finished sample step's groups, read when asked for."""
+
+    def load(i: int, columns: list[str] | None):  # noqa: ANN202
+        table = step.unit(i)
+        assert table is not None, f"{step.key}: unit {i} vanished"
+        return table if columns is None else table.select(columns)
+
+    held = [table_unit([tasks[k] for k in part], partial(load, i)) for i, part in enumerate(parts)]
+    groups = Groups.from_units(held)
+    groups.origin = {"step": step.key, "inputs": step.inputs_digest}
+    return groups
+
+
+def _attempt(
+    run: Run,
+    step: Step,
+    policy: Policy,
+    tasks: Sequence[Task],
+    prompts: Sequence[Rendered],
+    n: int,
+    law: SamplingLaw,
+    asking: Asking,
+) -> list[Episode]:
+    """``n`` episodes of each task, in order."""
+    streams = step.stream(run.seed)
+    requests = [
+        # seat "" and turn 0: a one-turn completion is the simplest episode
+        Request(
+            p.tokens, streams.child(t.id, k, "", 0), law, asking.max_new_tokens, policy.eos_ids, asking.stop
+        )
+        for t, p in zip(tasks, prompts, strict=True)
+        for k in range(n)
+    ]
+    done = 0
+
+    def watch(tokens: int, finished: int) -> None:
+        nonlocal done
+        run.progress.advance(finished - done, tokens)
+        done = finished
+
+    completions = run.engine.generate(policy, requests, on_progress=watch)
+    episodes = []
+    for i, completion in enumerate(completions):
+        task, rendered, k = tasks[i // n], prompts[i // n], i % n
+        cut = rendered.prefill_start
+        spans = [Span("prompt", rendered.tokens[:cut])]
+        if cut < len(rendered.tokens):
+            spans.append(Span("prefill", rendered.tokens[cut:]))
+        spans.append(
+            Span("assistant", completion.tokens, trainable=True, sampled=completion, version=policy.version)
+        )
+        ends = completion.finish is Finish.EOS
+        body = completion.tokens[:-1] if ends else completion.tokens
+        text = decode(policy.tokenizer, body)
+        key = f"{step.key}/{task.id}/{k}"
+        episodes.append(Episode(key, task.id, k, tuple(spans), completion.finish, text, rendered.prefill))
+    return episodes
+
+
+def prompt_of(policy: Policy, task: Task, asking: Asking, start: Ids | None = None) -> Rendered:
+    """The task's prompt as ids; ``start`` are ids that its answer begins with, a prefill."""
+    rendered = render(
+        policy.tokenizer,
+        task.prompt,
+        system=asking.system or None,
+        few_shot=asking.few_shot,
+        prefill=asking.prefill or None,
+        template=asking.template,
+    )
+    if start is None or not len(start):
+        return rendered
+    said = decode(policy.tokenizer, start)
+    return replace(
+        rendered,
+        tokens=np.concatenate([rendered.tokens, start]),
+        text=rendered.text + said,
+        prefill=rendered.prefill + said,
+    )

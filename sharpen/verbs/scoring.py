@@ -1,0 +1,77 @@
+"""The verb ``score``: verdicts on groups, stored beside the episodes they judge."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from sharpen.errors import SharpenError
+from sharpen.measure.report import rollout_metrics
+from sharpen.runs.streams import stream
+from sharpen.score.group import Groups
+from sharpen.score.process import NoisyStepChecker, WithProcess
+from sharpen.score.table import table_to_verdicts, verdicts_to_table
+from sharpen.score.verdict import Verdict
+from sharpen.score.verify import Verifier, answer_verifier, judge_group, source_verifier
+from sharpen.verbs.asking import Reward
+
+if TYPE_CHECKING:
+    from sharpen.verbs.run import Run
+
+UNIT_GROUPS = 512
+
+
+def verifier_of(run: Run, reward: Reward, tasks: str) -> Verifier:
+    """The verifier that ``reward`` names, with the checker of source ``tasks`` where it needs one."""
+    if reward.verifier == "source":
+        outcome: Verifier = source_verifier(run.source(tasks))
+    else:
+        outcome = answer_verifier(reward.verifier)
+    if reward.process == "none":
+        return outcome
+    if reward.process == "noisy_steps":
+        noise = stream(run.seed, "noisy_steps")
+        source: Any = run.source(tasks)
+        return WithProcess(outcome, NoisyStepChecker(source, noise, flip=reward.flip, sd=reward.sd))
+    raise SharpenError(f"process reward {reward.process!r} needs a trained scorer: pass it as a verifier")
+
+
+def score(run: Run, groups: Groups, verifier: Verifier, *, name: str) -> tuple[Groups, dict[str, Any]]:
+    """See ``Run.score``. Also gives the step's row of metrics."""
+    step = run.journal.begin("score", {"groups": groups.origin, "verifier": verifier.spec}, name=name)
+    parts = [range(i, min(i + UNIT_GROUPS, len(groups))) for i in range(0, len(groups), UNIT_GROUPS)]
+    verdicts: list[tuple[Verdict, ...]] = []
+    working = step.result is None
+    # a step scorer reads many episodes in one forward pass
+    prepare = getattr(getattr(verifier, "process", None), "prepare", None)
+    if working:
+        run.progress.begin(step.key, "score", groups.n_samples)
+    for i, part in enumerate(parts):
+        stored = step.unit(i)
+        if stored is None:
+            if prepare is not None:
+                prepare([groups[g] for g in part])
+            fresh = [judge_group(verifier, groups[g]) for g in part]
+            keys = [key for g in part for key in groups.columns[g].keys]
+            stored = verdicts_to_table(keys, [v for group in fresh for v in group])
+            step.write_unit(i, stored)
+        flat = iter([v for _, v in table_to_verdicts(stored)])
+        verdicts.extend(tuple(next(flat) for _ in groups.columns[g].keys) for g in part)
+        if working:
+            run.progress.advance(sum(len(v) for v in verdicts[-len(part) :]))
+    scored = groups.with_verdicts(verdicts)
+    scored.origin = {"step": step.key, "inputs": step.inputs_digest}
+    if step.result is None:
+        row = {"name": name, "round": run.round, **rollout_metrics(scored)}
+        step.finish(row, metrics=[row])
+        run.progress.end()
+        run.progress.metrics(row)
+        show(run, scored)
+    assert step.result is not None
+    return scored, step.result
+
+
+def show(run: Run, groups: Groups) -> None:
+    """One rollout for the watcher: the first sample of the first group."""
+    if len(groups):
+        row = groups.columns[0]
+        run.progress.rollout(str(row.task.prompt), row.texts[0], row.judged[0])
