@@ -69,7 +69,9 @@ def _configs(vocab: int) -> dict[str, PreTrainedConfig]:
             n_positions=256,
             bos_token_id=BOS,
             eos_token_id=EOS,
-            attn_pdrop=0.1,
+            attn_pdrop=0.1,  # the only dropout of the shapes, and only in training
+            embd_pdrop=0.0,
+            resid_pdrop=0.0,
         ),
     }
 

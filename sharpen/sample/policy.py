@@ -190,9 +190,9 @@ def checksum(policy: Policy) -> str:
     h.update(json.dumps(identity, sort_keys=True, default=_plain).encode())
     for tensors in (policy.weights, adapter.tensors):
         for name in sorted(tensors):
-            tensor = tensors[name].detach().contiguous()
+            tensor = tensors[name].detach()
             h.update(f"{name}:{tuple(tensor.shape)}:{tensor.dtype}".encode())
-            h.update(h.update(bytes(tensor.reshape(-1).view(torch.uint8).numpy())))
+            h.update(tensor.reshape(-1).view(torch.uint8).numpy().tobytes())
     return h.hexdigest()
 
 
