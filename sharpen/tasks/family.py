@@ -40,6 +40,16 @@ def derivation(completion: str) -> list[str]:
     return completion.split(ANSWER)[0].splitlines()
 
 
+def has_answer(completion: str) -> bool:
+    """Whether a completion ends with an answer line."""
+    return final_answer(completion) is not None
+
+
+def same_equations(task: Task, completion: str) -> str:
+    """Names a completion by its ordered steps: two with equal ones reason alike (RFT's identity)."""
+    return "\n".join(line.replace(" ", "") for line in derivation(completion))
+
+
 @dataclass(frozen=True, slots=True)
 class Item:
     """What a family draws: the question and its worked solution.

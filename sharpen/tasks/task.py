@@ -78,6 +78,23 @@ def hidden(tasks: Sequence[Task]) -> list[Task]:
     return [_HiddenTask(t.id, t.prompt, "", {}) for t in tasks]
 
 
+def hint(prompt: Prompt, answer: str, form: str) -> Prompt:
+    """The question with its answer given away, as STaR's rationalization asks it (arXiv 2203.14465).
+
+    ``form`` holds ``{prompt}`` and ``{answer}``; the prompt loses surrounding space first. Of chat
+    messages the last one is changed. Raises SharpenError where ``form`` lacks a place for either.
+    """
+    if "{prompt}" not in form or "{answer}" not in form:
+        raise SharpenError(f"hint {form!r} needs both {{prompt}} and {{answer}}")
+    if isinstance(prompt, str):
+        # replaced one after the other, never formatted: a question may hold braces
+        return form.replace("{answer}", answer).replace("{prompt}", prompt.strip())
+    *before, last = prompt
+    text = hint(last["content"], answer, form)
+    assert isinstance(text, str)
+    return (*before, Message(role=last["role"], content=text))
+
+
 class TaskSource(Protocol):
     """A family, adapter or dataset with splits that do not overlap."""
 
