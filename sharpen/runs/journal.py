@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import shutil
 import sys
 import threading
 import time
@@ -36,7 +37,7 @@ from sharpen.runs.manifest import (
     plain,
     read_manifest,
 )
-from sharpen.runs.step import Place, Step
+from sharpen.runs.step import CHECKPOINTS, Place, Step, slug_of
 
 TIMING = "timing.jsonl"
 
@@ -90,19 +91,12 @@ class Journal:
             "header": plain(dict(header), "header"),
             "config": config_toml,
         }
-        if (folder / MANIFEST).exists():
-            raise SharpenError(
-                f"there is a run in {folder} already: continue it with `sharpen resume {folder}`"
-            )
         with told(folder):
             make_folder(folder)
-            foreign = [p.name for p in sorted(folder.iterdir()) if not p.name.startswith((LOCK, TEMPORARY))]
-        if foreign:
-            raise SharpenError(
-                f"{folder} is no run and not empty (it holds {foreign[0]}): choose another folder"
-            )
+        _refuse_occupied(folder)
         lock = RunLock(folder)
         try:
+            _refuse_occupied(folder)  # another process may have been quicker to the lock
             sweep(folder)
             # the run exists from this rename on; config.toml can be written again from the manifest
             write_atomic(folder / MANIFEST, encode_line(first, "")[0], "create")
@@ -170,7 +164,7 @@ class Journal:
     def record_config(self, config_toml: str) -> None:
         """Record other settings for the rest of the run (more rounds); nothing happens when they are
         those recorded last. Which steps they touch shows when the recipe is replayed."""
-        if (self.folder / CONFIG).read_text() != config_toml:
+        if (self.folder / CONFIG).read_bytes() != config_toml.encode():
             write_atomic(self.folder / CONFIG, config_toml.encode(), "config")
         if self._manifest.config != config_toml:
             self.append({"config": config_toml})
@@ -275,6 +269,10 @@ class Journal:
         """The manifest line of a finished step."""
         return self._records.get(key)
 
+    def records(self) -> list[dict[str, Any]]:
+        """The manifest lines of all finished steps, in order."""
+        return list(self._records.values())
+
     def drops(self, key: str) -> dict[str, dict[str, Any]]:
         """The manifest lines of the checkpoints that a step gave up, by tag."""
         return self._drops.get(key, {})
@@ -325,6 +323,16 @@ class Journal:
                 raise SharpenError(f"{what}: steps and scopes are not issued from coroutines")
 
 
+def _refuse_occupied(folder: Path) -> None:
+    if (folder / MANIFEST).exists():
+        raise SharpenError(f"there is a run in {folder} already: continue it with `sharpen resume {folder}`")
+    for path in sorted(folder.iterdir()):
+        if path.name != LOCK and not path.name.startswith(TEMPORARY):
+            raise SharpenError(
+                f"{folder} is no run and not empty (it holds {path.name}): choose another folder"
+            )
+
+
 def _checked(kind: str, name: str) -> str:
     if not name or set(name) & set("/:") or not name.isprintable():
         raise SharpenError(f"{kind} name {name!r}: it must be printable text without '/' and ':'")
@@ -342,6 +350,15 @@ def _changed(manifest: Manifest, now: dict[str, JSON]) -> tuple[str, str, str] |
     return first_difference({name: then[name] for name in now}, now)
 
 
+def _forget_checkpoints(manifest: Manifest) -> None:
+    """Remove the checkpoints of steps that are not on record: which of theirs were given up is lost with
+    the lines that are cut, and a step that continued from a later one would not record them again."""
+    known = {slug_of(key) for key in manifest.steps}
+    for folder in sorted((manifest.folder / CHECKPOINTS).glob("*")):
+        if folder.name not in known:
+            shutil.rmtree(folder)
+
+
 def _repaired(manifest: Manifest) -> list[str]:
     """Bring a stopped run's files in line with the whole part of its manifest; what was done, in words."""
     folder = manifest.folder
@@ -353,6 +370,8 @@ def _repaired(manifest: Manifest) -> list[str]:
             )
             notes.append(f"{MANIFEST}: {what} cut off")
             faults.point("resume.cut.before")
+            if manifest.damaged:
+                _forget_checkpoints(manifest)
             with (folder / MANIFEST).open("rb+") as file:
                 file.truncate(manifest.size)
                 os.fsync(file.fileno())

@@ -75,4 +75,4 @@ def part_claims(path: Path) -> str | None:
 
 def decode_part(data: bytes) -> pa.Table:
     """The rows of a unit file."""
-    return pq.read_table(pa.BufferReader(data)).replace_schema_metadata(None)
+    return pq.read_table(pa.BufferReader(data), use_threads=False).replace_schema_metadata(None)
