@@ -14,7 +14,6 @@ QUICK = [
     "basic_arithmetic",
     "binary_matrix",
     "chain_sum",
-    "countdown",
     "gcd",
     "leg_counting",
     "letter_counting",
@@ -28,9 +27,9 @@ QUICK = [
 
 @pytest.mark.parametrize("name", QUICK)
 def test_gold_passes_and_attacks_do_not(name):
-    report = check_source(ReasoningGym(name), again=ReasoningGym(name), n=3)
+    report = check_source(ReasoningGym(name), again=ReasoningGym(name), n=2)
     assert report.ok, str(report)
-    assert report.items == 12
+    assert report.items == 8
 
 
 def test_items_follow_from_name_params_seed_and_index():
@@ -161,7 +160,7 @@ def test_problems_are_one_clear_line():
 def test_gold_that_its_scorer_refuses_is_passed_over():
     # the library sometimes fails to integrate and hands out the unsolved integral as gold
     source = ReasoningGym("intermediate_integration")
-    assert not any("Integral" in t.answer for t in source.take("train", 12))
+    assert not any("Integral" in t.answer for t in source.take("train", 6))
     assert source.passed_over["with a gold answer that its scorer refuses"] > 0
 
 
@@ -171,5 +170,7 @@ def test_the_library_has_many():
 
 def test_a_dataset_without_good_gold_gives_up_soon():
     source = ReasoningGym("boxnet")
-    with pytest.raises(SharpenError, match="0 distinct items.*50 with a gold answer that its scorer refuses"):
+    with pytest.raises(
+        SharpenError, match=r"0 distinct items.*50 with a gold answer that its scorer refuses"
+    ):
         source.take("train", 1)
