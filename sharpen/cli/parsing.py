@@ -5,12 +5,9 @@ from __future__ import annotations
 import argparse
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, NoReturn
+from typing import NoReturn
 
 from sharpen.errors import SharpenError, nearest, unknown
-
-if TYPE_CHECKING:
-    from sharpen.recipes import RecipeEntry
 
 RUNS = Path("runs")
 """Where runs go, and where a bare name is looked for."""
@@ -25,7 +22,7 @@ class Parser(argparse.ArgumentParser):
 
     def error(self, message: str) -> NoReturn:
         """Raises instead of printing and leaving."""
-        raise SharpenError(f"{self.prog.removeprefix('sharpen ')}: {message}")
+        raise SharpenError(f"{self.prog.removeprefix('sharpen ')}: {message.replace(', key=value', '')}")
 
     def read(self, argv: Sequence[str]) -> argparse.Namespace | None:
         """The arguments, or None when help was asked for and shown."""
@@ -64,15 +61,6 @@ def whole(text: str) -> int:
     if not text.isdigit():
         raise argparse.ArgumentTypeError(f"{text!r} is not a whole number from 0")
     return int(text)
-
-
-def recipe_entry(name: str) -> RecipeEntry:
-    """The recipe called ``name``. Raises SharpenError naming the nearest one."""
-    from sharpen.recipes import RECIPES
-
-    if name not in RECIPES:
-        raise unknown("recipe", name, RECIPES)
-    return RECIPES[name]
 
 
 def find_run(name: str) -> Path:

@@ -8,7 +8,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from sharpen.cli.parsing import RUNS, Parser, count, find_run, is_run, recipe_entry
+from sharpen import recipes
+from sharpen.cli.parsing import RUNS, Parser, count, find_run, is_run
 from sharpen.errors import SharpenError, unknown
 
 if TYPE_CHECKING:
@@ -100,7 +101,7 @@ def settings_of(recipe: str, *, as_json: bool = False) -> None:
     """Print the settings of a recipe."""
     from sharpen.runs.config import describe
 
-    entry = recipe_entry(recipe)
+    entry = recipes.recipe(recipe)
     rows = describe(entry.load()[1])
     if as_json:
         print(json.dumps([r._asdict() for r in rows], indent=1))

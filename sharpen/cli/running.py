@@ -11,7 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from sharpen.cli.parsing import Parser, count, find_run, free_folder, is_run, recipe_entry, whole
+from sharpen import recipes
+from sharpen.cli.parsing import Parser, count, find_run, free_folder, is_run, whole
 from sharpen.cli.threads import limit
 from sharpen.errors import SharpenError
 
@@ -58,7 +59,7 @@ def run(argv: Sequence[str]) -> int:
 
     from sharpen.runs.config import load
 
-    _, cls = recipe_entry(args.recipe).load()
+    _, cls = recipes.recipe(args.recipe).load()
     config = load(cls, args.config, args.settings, tiny=args.tiny)
     folder = args.out or free_folder(args.recipe)
     if is_run(folder):
@@ -175,7 +176,7 @@ def perform(job: Job, args: Namespace) -> int:
 
 def _execute(job: Job, progress: Progress) -> dict[str, Any]:
     # torch comes in here, after the thread count is set
-    from sharpen.verbs.run import execute
+    from sharpen.recipes.execute import execute
 
     return execute(
         job.recipe,
@@ -197,7 +198,7 @@ def _stopped(job: Job, how: str, code: int) -> int:
 def _settings(recipe: str, values: dict[str, Any], settings: Sequence[str]) -> Config:
     from sharpen.runs.config import build
 
-    _, cls = recipe_entry(recipe).load()
+    _, cls = recipes.recipe(recipe).load()
     return build(cls, values, settings)
 
 

@@ -115,6 +115,8 @@ def leaves(cls: type, prefix: str = "") -> Iterator[tuple[str, Shape]]:
             yield f"{prefix}{name}", shape
             continue
         given = shape.default
+        if given is None:
+            yield f"{prefix}{name}", shape  # absent unless one of its settings is given
         for key, inner in leaves(members, f"{prefix}{name}."):
             # the default of the nested object, where it has one, wins over its class's
             value = getattr(given, key.removeprefix(f"{prefix}{name}.").split(".")[0], PydanticUndefined)

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from sharpen.runs.manifest import read_manifest
+from sharpen.runs.store import unit_files
 from sharpen.runs.streams import stream
 from sharpen.studio.table import MAIN
 
@@ -16,17 +16,20 @@ Items = dict[str, float]
 Ends = dict[str, dict[str, Items]]
 
 
-def held_out_items(folder: Path) -> Ends:
-    """Measure -> ``base`` or ``final`` -> item id -> value, of a run's first and last held-out step.
+COLUMNS = {"greedy": "accuracy_greedy", "sampled": "accuracy_t1"}
+"""Columns of a measure step's stored unit (one row a question, ``task_id``), and the measure each is."""
 
-    Empty where the run has measured fewer than two times or stores no single items: the result of a measure
-    step holds them as ``items``: measure -> item id -> value.
+
+def held_out_items(folder: Path) -> Ends:
+    """Measure -> ``base`` or ``final`` -> task id -> value, of a run's first and last held-out step.
+
+    Empty where the run has measured fewer than two times.
     """
-    manifest = read_manifest(folder)
-    steps = [row["step"] for row in manifest.metrics if row.get("name") == MAIN]
+    steps = [row["key"] for row in read_manifest(folder).metrics if row.get("name") == MAIN]
     if len(steps) < 2:
         return {}
-    base, final = (_items(manifest.steps[key]) for key in (steps[0], steps[-1]))
+    files = unit_files(folder)
+    base, final = (_items(files.get(key, [])) for key in (steps[0], steps[-1]))
     return {m: {"base": base[m], "final": final[m]} for m in final if m in base}
 
 
@@ -52,5 +55,13 @@ def paired(a: Items, b: Items, *names: str) -> tuple[int, float, float, float] |
     return len(items), float(mean), float(low), float(high)
 
 
-def _items(line: Mapping[str, Any]) -> dict[str, Items]:
-    return (line.get("result") or {}).get("items") or {}
+def _items(files: Sequence[Path]) -> dict[str, Items]:
+    import pyarrow.parquet as pq
+
+    out: dict[str, Items] = {}
+    for path in files:
+        table = pq.read_table(path)
+        for column in [c for c in COLUMNS if c in table.column_names]:
+            values = zip(table["task_id"].to_pylist(), table[column].to_pylist(), strict=True)
+            out.setdefault(COLUMNS[column], {}).update(values)
+    return out

@@ -142,7 +142,10 @@ class Live:
     def _bar(self, width: int) -> Table:
         where = f"round {self._round}" + (f" of {self._rounds}" if self._rounds else "")
         line = Table.grid(padding=(0, 2), expand=True)
-        cells = [Text(where if self._round is not None else "start", style="cyan"), Text(self._verb)]
+        cells: list[Text | ProgressBar] = [
+            Text(where if self._round is not None else "start", style="cyan"),
+            Text(self._verb),
+        ]
         seconds = self._clock() - self._step_began
         if self._step and self._total:
             cells.append(ProgressBar(total=self._total, completed=self._done))

@@ -26,7 +26,8 @@ def first_rollouts(folder: Path, key: str, n: int) -> list[dict[str, Any]]:
 
     table = rollouts(folder)
     columns = [c for c in (*SHOWN, *VERDICT) if c in table.columns]
-    own = duckdb.read_parquet([str(f) for f in files]).project("key").limit(n).fetchall()
+    held = duckdb.read_parquet([str(f) for f in files])
+    own = held.project("key").limit(n).fetchall() if "key" in held.columns else []
     wanted = ", ".join("'" + k.replace("'", "''") + "'" for (k,) in own)
     if not wanted:
         return []

@@ -59,15 +59,15 @@ class SeedsWatch:
             self._stream.flush()
 
     def _table(self) -> Table:
-        table = Table.grid(padding=(0, 2))
-        table.add_column(no_wrap=True)
-        table.add_column(no_wrap=True, width=8)
+        table = Table.grid(padding=(0, 2), expand=True)
+        table.add_column(no_wrap=True, min_width=max(len(f"seed {s}") for s in self._state))
+        table.add_column(no_wrap=True, min_width=len("finished"))
         table.add_column(no_wrap=True, overflow="ellipsis", ratio=1)
         styles = {"running": "cyan", "finished": "green", "failed": "red", "waiting": "dim"}
         for seed, state in self._state.items():
             last = "" if state == "finished" else clean(self._last[seed], 200)
             table.add_row(Text(f"seed {seed}"), Text(state, style=styles[state]), Text(last))
-        outer = Table.grid()
+        outer = Table.grid(expand=True)
         outer.add_row(Text(clean(self._title), style="bold"))
         outer.add_row(table)
         return outer

@@ -2,13 +2,9 @@
 
 from __future__ import annotations
 
-import unicodedata
 from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple
 
-# Cc: controls, escape sequences among them; Cf: invisible, turns text around; Cs: half a character;
-# Zl and Zp: line breaks that are not \n
-_HARMFUL = ("Cc", "Cf", "Cs", "Zl", "Zp")
 _BARS = "▁▂▃▄▅▆▇█"
 
 
@@ -25,7 +21,7 @@ def clean(text: str, width: int | None = None) -> str:
             out.append("⏎")
         elif c == "\t":
             out.append(" ")
-        elif unicodedata.category(c) in _HARMFUL:
+        elif not c.isprintable():  # controls, escape sequences, invisible and text-turning signs, odd breaks
             out.append(c.encode("unicode_escape").decode() if ord(c) > 0xFF else f"\\x{ord(c):02x}")
         else:
             out.append(c)
@@ -110,7 +106,7 @@ class Cell(NamedTuple):
 HEADLINE = ("accuracy_greedy", "accuracy_t1")
 LABELS = {"accuracy_greedy": "greedy", "accuracy_t1": "T=1"}
 _SHARES = ("accuracy", "pass_at_", "best_of_", "reward_at_", "distinct_", "status_", "majority", "share_")
-_NOT_MEASURES = ("step", "round", "name")
+_NOT_MEASURES = ("key", "round", "name")
 
 
 def cells(row: Mapping[str, Any]) -> dict[str, Cell]:
