@@ -44,10 +44,13 @@ def balance_score(n: ArrayLike, n_correct: ArrayLike, target: int) -> float:
 def selection_balance(
     selection: Selection, queries: Sequence[str], target: int, *, unique: Unique = stripped
 ) -> float:
-    """The balance score of a selection over the task ids ``queries``; gold items count where selected."""
+    """The balance score of a selection over the task ids ``queries``, other tasks aside; gold items count
+    where selected."""
     n = dict.fromkeys(queries, 0)
     right: dict[str, set[str]] = {q: set() for q in queries}
     for item in selection.items:
+        if item.task.id not in n:
+            continue
         n[item.task.id] += 1
         if item.correct:
             right[item.task.id].add(name_of(unique, item.task, item.text))

@@ -76,10 +76,11 @@ def random_of_n(
     ledger["not_drawn"] = len(pool) - len(drawn)
     ledger["kept"] = len(items)
     spec = {"rule": "random_of_n", "match": match, "stream": list(stream.names), "of": dict(selection.spec)}
-    return Selection(tuple(items), spec, None, dict(ledger))
+    return Selection(tuple(items), spec, None, {name: ledger[name] for name in _LEDGER})
 
 
 Name = tuple[str, str]
+_LEDGER = ("sampled", "gold", "no_answer", "unknown", "duplicate", "not_drawn", "kept")
 
 
 def _candidates(
@@ -126,7 +127,8 @@ def controlled(
 
     ``shuffled`` permutes the rewards over all samples, then selects as usual; where that keeps more rows
     than the real selection, random ones are left out (``trimmed``). ``random`` draws samples of like
-    lengths, as many as the real selection holds, blind to rewards.
+    lengths, as many as the real selection holds, blind to rewards. Where length tells right from wrong,
+    samples of like lengths still carry that much of the signal.
     """
     if control not in ("none", "shuffled", "random"):
         raise unknown("control", control, ("none", "shuffled", "random"))
