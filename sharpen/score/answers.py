@@ -21,6 +21,7 @@ _ANSWER = re.compile(r"^[ \t]*\*{0,2}answer:(.*)$", re.IGNORECASE | re.MULTILINE
 _INTEGER = r"(?:[0-9]+|[0-9]{1,3}(?:,[0-9]{3})+)"
 _DECIMAL = re.compile(rf"([+-]?)({_INTEGER}?)(?:\.([0-9]+))?")
 _RATIO = re.compile(rf"([+-]?{_INTEGER})\s*/\s*([+-]?{_INTEGER})")
+_CHOICE = re.compile(r"\(?([A-Za-z])\)?[.:]?")
 _FRAC = re.compile(rf"([+-]?)\\[dt]?frac\{{([+-]?{_INTEGER})\}}\{{([+-]?{_INTEGER})\}}")
 
 
@@ -132,6 +133,19 @@ def exact_verdict(*, gold: str, completion: str) -> Verdict:
     if answer is None:
         return Verdict(0.0, Status.UNPARSABLE, detail="no final answer")
     return _judged(answer == gold.strip(), answer, gold)
+
+
+def choice_verdict(*, gold: str, completion: str) -> Verdict:
+    """1.0 where the completion's final answer is the option letter ``gold``: ``B``, ``b``, ``(B)``, ``B.``,
+    ``B)``. ``unparsable`` where it is more or less than one letter, ``bad_gold`` where the gold is."""
+    wanted = _CHOICE.fullmatch(gold.strip())
+    if wanted is None:
+        return Verdict(0.0, Status.BAD_GOLD, detail=f"gold {gold[:80]!r} is not an option letter")
+    answer = extract_answer(completion)
+    given = _CHOICE.fullmatch(answer) if answer is not None else None
+    if given is None:
+        return Verdict(0.0, Status.UNPARSABLE, detail="no option letter as final answer")
+    return _judged(given[1].upper() == wanted[1].upper(), given[1], wanted[1])
 
 
 def _judged(right: bool, answer: str, gold: str) -> Verdict:

@@ -12,7 +12,7 @@ from typing import Any, Protocol, runtime_checkable
 
 from sharpen.errors import NotFinite, SharpenError, unknown
 from sharpen.sample.episode import Episode, Finish
-from sharpen.score.answers import exact_verdict, has_answer, number_verdict
+from sharpen.score.answers import choice_verdict, exact_verdict, has_answer, number_verdict
 from sharpen.score.group import Group, Groups, completion_text
 from sharpen.score.verdict import Status, Verdict
 from sharpen.tasks.task import Checked, Task
@@ -202,7 +202,8 @@ def source_verifier(source: object) -> SourceVerifier:
 
 @dataclass(frozen=True)
 class AnswerVerifier:
-    """Compares the final answer with the gold: ``number`` (exact rational) or ``exact`` (same string)."""
+    """Compares the final answer with the gold: ``number`` (exact rational), ``exact`` (same
+    string) or ``choice`` (option letter)."""
 
     name: str
 
@@ -216,11 +217,15 @@ class AnswerVerifier:
         return _mark_truncated(verdict, episode, verdict.status is not Status.UNPARSABLE)
 
 
-_RULES: dict[str, Callable[..., Verdict]] = {"number": number_verdict, "exact": exact_verdict}
+_RULES: dict[str, Callable[..., Verdict]] = {
+    "number": number_verdict,
+    "exact": exact_verdict,
+    "choice": choice_verdict,
+}
 
 
 def answer_verifier(name: str) -> AnswerVerifier:
-    """The verifier called ``number`` or ``exact``. SharpenError for another name."""
+    """The verifier called ``number``, ``exact`` or ``choice``. SharpenError for another name."""
     if name not in _RULES:
         raise unknown("verifier", name, _RULES)
     return AnswerVerifier(name)

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from sharpen.errors import SharpenError
 from sharpen.score.answers import (
     MAX_NUMBER,
+    choice_verdict,
     exact_verdict,
     extract_answer,
     has_answer,
@@ -116,6 +117,18 @@ def test_no_text_raises(text):
 def test_bad_gold_is_the_data_s_fault():
     assert number_verdict(gold="cat", completion="Answer: 1").status is Status.BAD_GOLD
     assert exact_verdict(gold=" ", completion="Answer: ").status is Status.BAD_GOLD
+
+
+@pytest.mark.parametrize("text", ["B", "b", "(B)", "B.", "B)", r"\boxed{B}"])
+def test_choices(text):
+    assert choice_verdict(gold="B", completion=f"Answer: {text}").score == 1.0
+    assert choice_verdict(gold="(C)", completion=f"Answer: {text}").score == 0.0
+
+
+@pytest.mark.parametrize("text", ["", "A or B", "AB", "A, B", "all", "Β"])
+def test_no_choice_is_unparsable(text):
+    assert choice_verdict(gold="B", completion=f"Answer: {text}").status is Status.UNPARSABLE
+    assert choice_verdict(gold="Paris", completion="Answer: B").status is Status.BAD_GOLD
 
 
 ATTACKS = {
