@@ -4,6 +4,7 @@ It answers ``questions`` held-out questions before and after ``rounds`` rounds; 
 round. ``fail_seed`` makes one seed fail; ``interrupt`` is Ctrl-C after the first round, once.
 """
 
+import os
 import sys
 import types
 from pathlib import Path
@@ -103,7 +104,8 @@ def sample(journal: Journal, progress: Any) -> None:
 
 
 def execute(job: running.Job, progress: Any) -> dict[str, Any]:
-    config, environment = job.config, {"code": "fake"}
+    threads = int(os.environ.get("OMP_NUM_THREADS", "1"))
+    config, environment = job.config, {"code": "fake", "numerics": {"threads": threads}}
     assert isinstance(config, Settings)
     if job.resume:
         journal = Journal.open(job.folder, environment=environment, accept_code=job.accept_code)

@@ -23,7 +23,9 @@ def _fake(monkeypatch, tmp_path):
     before = dict(recipes.RECIPES), running._execute
     fake_recipe.install()
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(running, "limit", lambda n: n or 1)
+    for name in threads.VARIABLES:
+        monkeypatch.setenv(name, "1")
+    monkeypatch.delitem(sys.modules, "torch", raising=False)
     yield
     recipes.RECIPES.clear()
     recipes.RECIPES.update(before[0])
@@ -38,6 +40,11 @@ def wrong(capsys, *argv) -> str:
     assert err.startswith("sharpen: ")
     assert err.count("\n") == 1
     return err
+
+
+def refused(capsys, *argv) -> list[str]:
+    assert main(list(argv)) == 2
+    return capsys.readouterr().err.splitlines()
 
 
 def said(capsys, *argv, code=0) -> str:
@@ -129,6 +136,14 @@ def test_interrupted_tells_how_to_go_on_and_resume_does(capsys):
     assert main(["resume", "whole"]) == 0
 
 
+def test_a_continued_run_keeps_its_number_of_threads(capsys, monkeypatch):
+    main(["run", "fake", "--threads", "3"])
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")
+    capsys.readouterr()
+    assert "3 threads" in said(capsys, "resume", "fake-1", "rounds=3")
+    assert "numerics.threads was 3, now 2" in " ".join(refused(capsys, "resume", "fake-1", "--threads", "2"))
+
+
 def test_a_changed_setting_is_refused_by_the_step_it_touches(capsys):
     main(["run", "fake"])
     capsys.readouterr()
@@ -212,16 +227,33 @@ def test_fork_shares_what_came_before(capsys):
     assert "unknown step" in wrong(capsys, "fork", "fake-1", "--at", "round-9/sample:0")
 
 
-def test_nothing_heavy_is_imported_before_the_arguments_are_read():
+def heavy(commands: list[list[str]]) -> str:
+    """Which of torch and transformers a fresh process has imported after these commands."""
     code = (
         "import sys\nfrom sharpen.cli import main\n"
-        "for a in (['--help'], ['run', '--help'], ['rnu'], ['run', 'fakke'], ['list', 'recipes'],"
-        " ['run', 'b_star', '--dry-run'], ['run', 'star', 'rouns=1'], ['explain', 'rft']):\n    main(a)\n"
-        "print('heavy:', sorted({'torch', 'transformers'} & set(sys.modules)))\n"
+        f"for argv in {commands!r}:\n    main(argv)\n"
+        "print(sorted({'torch', 'transformers'} & set(sys.modules)))\n"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert done.stdout.splitlines()[-1] == "heavy: []"
     assert "Traceback" not in done.stderr
+    return done.stdout.splitlines()[-1]
+
+
+def test_help_and_errors_import_nothing_heavy():
+    commands = [
+        ["--help"],
+        ["run", "--help"],
+        ["rnu"],
+        ["run", "fakke"],
+        ["list", "recipes"],
+        ["list", "runs"],
+    ]
+    assert heavy(commands) == "[]"
+
+
+def test_a_recipes_settings_need_nothing_heavy():
+    commands = [["run", "b_star", "--dry-run"], ["run", "star", "rouns=1"], ["run", "rft", "--help"]]
+    assert heavy(commands) == "[]"
 
 
 def test_thread_counts(monkeypatch):

@@ -18,6 +18,7 @@ from sharpen.errors import SharpenError
 
 if TYPE_CHECKING:
     from sharpen.runs.config import Config
+    from sharpen.runs.manifest import Manifest
     from sharpen.verbs.progress import Progress
 
 
@@ -31,6 +32,8 @@ class Job:
     seed: int
     resume: bool = False
     accept_code: bool = False
+    threads: int | None = None
+    """Those that the run began with: bits depend on them, so a continued run keeps them."""
 
 
 def run(argv: Sequence[str]) -> int:
@@ -112,7 +115,7 @@ def resume(argv: Sequence[str]) -> int:
     recipe, seed = str(manifest.header.get("recipe")), int(manifest.header.get("seed", 0))
     values = read_toml(args.config) if args.config else tomllib.loads(manifest.config)
     config = _settings(recipe, values, args.settings)
-    return perform(Job(recipe, config, folder, seed, True, args.accept_code), args)
+    return perform(Job(recipe, config, folder, seed, True, args.accept_code, _threads(manifest)), args)
 
 
 def fork(argv: Sequence[str]) -> int:
@@ -140,7 +143,7 @@ def fork(argv: Sequence[str]) -> int:
     config = _settings(recipe, tomllib.loads(manifest.config), args.settings)
     folder = args.out or free_folder(recipe)
     store.fork(source, folder, args.at, config_toml=config.to_toml())
-    return perform(Job(recipe, config, folder, seed, True, args.accept_code), args)
+    return perform(Job(recipe, config, folder, seed, True, args.accept_code, _threads(manifest)), args)
 
 
 def perform(job: Job, args: Namespace) -> int:
@@ -150,7 +153,7 @@ def perform(job: Job, args: Namespace) -> int:
 
     if args.parent:
         die_with_parent(args.parent)
-    threads = limit(args.threads)
+    threads = limit(args.threads or job.threads)
     out = sys.stderr if args.json else sys.stdout
     title = f"{job.recipe} · seed {job.seed} · {job.folder}"
     rounds = job.config.plan().get("rounds")
@@ -193,6 +196,14 @@ def _stopped(job: Job, how: str, code: int) -> int:
     hint = f"continue with: sharpen resume {job.folder}" if is_run(job.folder) else "nothing was written"
     print(f"sharpen: {how}; {hint}", file=sys.stderr)
     return code
+
+
+def _threads(manifest: Manifest) -> int | None:
+    for place in (*reversed(manifest.accepted), manifest.header):
+        threads = (place.get("numerics") or {}).get("threads")
+        if isinstance(threads, int):
+            return threads
+    return None
 
 
 def _settings(recipe: str, values: dict[str, Any], settings: Sequence[str]) -> Config:
