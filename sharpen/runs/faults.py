@@ -34,6 +34,7 @@ POINTS: tuple[str, ...] = (
     "resume.cut.after",
     "resume.clean.after",
     "learn.microbatch",
+    "learn.update.after",
 )
 """Every point at which a process can be killed."""
 

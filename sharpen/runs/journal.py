@@ -283,7 +283,7 @@ class Journal:
         self._lines.append(data)
         self._manifest.sum = own
         self._manifest.lines.append(line)
-        if "drop" in line:
+        if "drop" in line or line.get("checkpoints"):
             self._drops = self._manifest.drops
 
     def finished(self, line: dict[str, Any], seconds: float) -> dict[str, Any]:

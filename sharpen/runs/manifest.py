@@ -181,6 +181,8 @@ class Manifest:
         for line in self.lines:
             if "drop" in line:
                 found.setdefault(line["drop"], {})[line["tag"]] = line
+            for saved in line.get("checkpoints", ()):  # given up, then saved again before the step finished
+                found.get(line["step"], {}).pop(saved["tag"], None)
         return found
 
     @property

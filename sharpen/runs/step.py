@@ -188,8 +188,9 @@ class Step:
     def drop_checkpoints(self, keep: Collection[str]) -> None:
         """Give up every checkpoint whose tag is not in ``keep``: recorded in the manifest, then removed.
 
-        Call it after each save and once more before ``finish``, so that a run killed between a save and
-        its drop ends with the same files.
+        A run killed at any point ends with the same bytes when a verb calls it after each save, once more
+        in the same way before ``finish`` (for a kill between save and drop), and keeps what a resumed step
+        would continue from until after ``finish``, where the call is repeated on every replay.
         """
         for tag in self.checkpoints():
             if tag in keep:

@@ -234,3 +234,21 @@ def test_bad_checkpoints_are_refused(tmp_path):
         with pytest.raises(SharpenError, match="nothing was written"):
             step.checkpoint("a", lambda folder: None)
         assert step.checkpoints() == []
+
+
+def test_a_checkpoint_given_up_and_saved_again_is_kept(tmp_path):
+    with Journal.create(tmp_path / "run", {}, "") as journal:
+        step = journal.begin("learn", {})
+        for _ in range(2):
+            step.checkpoint("final", lambda folder: (folder / "w").write_text("w"))
+            step.drop_checkpoints([])
+        step.checkpoint("final", lambda folder: (folder / "w").write_text("w"))
+        step.finish({})
+    assert len(read_manifest(tmp_path / "run").lines) == 3  # one drop is recorded, not two
+    with Journal.open(tmp_path / "run", environment={}) as journal:
+        step = journal.begin("learn", {})
+        assert step.result == {}
+        assert step.load_checkpoint("final") is not None
+        step.drop_checkpoints([])
+        assert step.load_checkpoint("final") is None
+        assert step.result == {}

@@ -59,6 +59,7 @@ def learn(journal: Journal, weights: np.ndarray, values: list[float], threshold:
             weights = weights + noise * np.mean([v for v in values if v > threshold] or [0.0])
             losses.append(float(np.square(weights).sum()))
             faults.point("learn.microbatch")
+            faults.point("learn.update.after")
 
             def write(folder: Path, weights: np.ndarray = weights, done: int = i + 1) -> None:
                 (folder / "model").mkdir()
@@ -66,10 +67,11 @@ def learn(journal: Journal, weights: np.ndarray, values: list[float], threshold:
                 (folder / "state.json").write_text(json.dumps({"done": done, "losses": losses}))
 
             step.checkpoint(f"step-{i + 1}", write)
-            step.drop_checkpoints(kept("last_1", step.checkpoints()))
-        step.drop_checkpoints(kept("last_1", step.checkpoints()))
+            step.drop_checkpoints(kept("last_2", step.checkpoints()))
+        step.drop_checkpoints(kept("last_2", step.checkpoints()))
         metrics = [{"step": i, "loss": loss} for i, loss in enumerate(losses)]
         step.finish({"tag": f"step-{SAVES}"}, metrics=metrics)
+    step.drop_checkpoints(kept("last_1", step.checkpoints()))
     folder = step.load_checkpoint((step.result or {})["tag"])
     if folder is None:
         raise SharpenError("damaged: resume")
