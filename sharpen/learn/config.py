@@ -1,12 +1,57 @@
-"""Settings of a learn step."""
+"""Settings of a learn step; no torch here, so that recipes hold them for free."""
 
 from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from sharpen.learn.optimizer import OptimizerConfig
+from sharpen.learn.schedule import Schedule, learning_rate
+
+
+class OptimizerConfig(BaseModel):
+    """AdamW (arXiv 1711.05101) with clipping and a schedule.
+
+    Weight decay touches matrices only: not embeddings (nor a head tied to one), norms and biases.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
+
+    lr: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 1e-3
+    """Highest learning rate."""
+    betas: tuple[Annotated[float, Field(ge=0, lt=1)], Annotated[float, Field(ge=0, lt=1)]] = (0.9, 0.999)
+    """Decay of the first and second moment."""
+    eps: Annotated[float, Field(gt=0)] = 1e-8
+    """Added to the root of the second moment."""
+    weight_decay: Annotated[float, Field(ge=0)] = 0.0
+    """Each update first multiplies matrices by 1 - lr * weight_decay."""
+    clip: Annotated[float, Field(ge=0)] = 1.0
+    """Largest global gradient norm; 0 is off."""
+    schedule: Schedule = "constant"
+    """Shape of the learning rate after the warm-up: constant, linear or cosine."""
+    warmup_steps: Annotated[int, Field(ge=0)] = 0
+    """Updates over which the learning rate rises to lr."""
+    total_steps: Annotated[int, Field(ge=0)] = 0
+    """Updates after which linear and cosine have reached min_lr, over all learn steps of a state."""
+    min_lr: Annotated[float, Field(ge=0)] = 0.0
+    """The floor of linear and cosine."""
+
+    @model_validator(mode="after")
+    def _falls(self) -> OptimizerConfig:
+        if self.schedule != "constant" and self.total_steps <= self.warmup_steps:
+            raise ValueError(f"schedule {self.schedule!r} needs total_steps > warmup_steps")
+        return self
+
+    def lr_at(self, position: int) -> float:
+        """The learning rate of the update at schedule ``position`` (0 is the first)."""
+        return learning_rate(
+            position,
+            schedule=self.schedule,
+            lr=self.lr,
+            min_lr=self.min_lr,
+            warmup_steps=self.warmup_steps,
+            total_steps=self.total_steps,
+        )
 
 
 class LoraConfig(BaseModel):

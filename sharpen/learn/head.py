@@ -18,7 +18,8 @@ from torch import Tensor, nn
 
 from sharpen.errors import NotFinite, SharpenError
 from sharpen.learn.batch import micro_batches
-from sharpen.learn.optimizer import AdamW, OptimizerConfig
+from sharpen.learn.config import OptimizerConfig
+from sharpen.learn.optimizer import AdamW
 from sharpen.learn.row import Row
 from sharpen.runs.streams import Stream
 from sharpen.sample.forward import packed_hidden

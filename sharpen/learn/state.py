@@ -14,8 +14,8 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from sharpen.errors import SharpenError
+from sharpen.learn.config import OptimizerConfig
 from sharpen.learn.head import Head
-from sharpen.learn.optimizer import OptimizerConfig
 from sharpen.sample.policy import Policy, checksum, load_policy, save_policy
 
 STATE_FILE = "state.json"

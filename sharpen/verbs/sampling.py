@@ -71,7 +71,7 @@ def sample(
         "n": n,
         "asking": asking.spec,
         "tasks": tasks_digest(tasks),
-        "engine": run.engine.name,
+        "engine": type(run.engine).__name__,
         "seed": run.seed,
     }
     if starts is not None:
@@ -131,12 +131,11 @@ def _attempt(
         for t, p in zip(tasks, prompts, strict=True)
         for k in range(n)
     ]
-    done = 0
+    seen = [0, 0]
 
     def watch(tokens: int, finished: int) -> None:
-        nonlocal done
-        run.progress.advance(finished - done, tokens)
-        done = finished
+        run.progress.advance(finished - seen[1], tokens - seen[0])
+        seen[:] = tokens, finished
 
     completions = run.engine.generate(policy, requests, on_progress=watch)
     episodes = []

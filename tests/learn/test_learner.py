@@ -9,9 +9,8 @@ import pytest
 import torch
 
 from sharpen.errors import NotFinite, SharpenError
-from sharpen.learn.config import LearnConfig, LoraConfig
+from sharpen.learn.config import LearnConfig, LoraConfig, OptimizerConfig
 from sharpen.learn.learner import learn
-from sharpen.learn.optimizer import OptimizerConfig
 from sharpen.learn.row import Row
 from sharpen.learn.rows import row_of_text
 from sharpen.learn.sft import SFT

@@ -11,7 +11,8 @@ import torch
 from torch import nn
 
 from sharpen.errors import NotFinite, SharpenError
-from sharpen.learn.optimizer import AdamW, OptimizerConfig
+from sharpen.learn.config import OptimizerConfig
+from sharpen.learn.optimizer import AdamW
 
 
 class Toy(nn.Module):

@@ -1,0 +1,199 @@
+"""Run an experiment: ``python experiments/run.py demo [--jobs 2]``; its result is a file in ``results/``.
+
+An experiment is a set of arms (a recipe with settings) over seeds. Every run is the command that a user would
+type, one process of one thread each; a finished run is not run again, a stopped one is resumed. The result
+file holds the commands, the base's checksum, per-round measures and per-question outcomes, so that
+``tables.py`` needs nothing else.
+"""
+
+from __future__ import annotations
+
+import argparse
+import datetime
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from sharpen.runs.manifest import read_manifest
+from sharpen.runs.streams import stream
+from sharpen.studio.items import held_out_items
+
+HERE = Path(__file__).parent
+Settings = tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Arm:
+    """A recipe with settings; ``after`` computes further settings from another arm's finished run."""
+
+    name: str
+    recipe: str
+    settings: Settings = ()
+    after: tuple[str, Callable[[Path, int], Settings]] | None = None
+
+
+@dataclass(frozen=True)
+class Experiment:
+    """Arms that are compared over the same seeds."""
+
+    seeds: int
+    arms: tuple[Arm, ...]
+
+
+def schedule_of(folder: Path) -> list[tuple[float, float]]:
+    """The (temperature, threshold) that a B-STaR run chose, by round."""
+    rows = [row for row in read_manifest(folder).metrics if row.get("name") == "balance"]
+    return [(row["temperature"], row["threshold"]) for row in rows]
+
+
+def shuffled(folder: Path, seed: int) -> Settings:
+    """The same run's own schedule in another order."""
+    chosen = schedule_of(folder)
+    order = stream(seed, "experiment", "shuffled schedule").generator().permutation(len(chosen))
+    return (f"schedule={[list(chosen[int(i)]) for i in order]}",)
+
+
+def random_schedule(folder: Path, seed: int) -> Settings:
+    """As many points drawn from the grid."""
+    from sharpen.recipes.b_star import Settings as Defaults
+
+    grid = [(t, tau) for t in Defaults().temperatures for tau in Defaults().thresholds]
+    rng = stream(seed, "experiment", "random schedule").generator()
+    picks = [grid[int(rng.integers(len(grid)))] for _ in schedule_of(folder)]
+    return (f"schedule={[list(p) for p in picks]}",)
+
+
+def with_base(base: str) -> dict[str, Experiment]:
+    """The experiments on one base model."""
+    model = (f"model={base}",)
+
+    def fixed(t: float, tau: float) -> Arm:
+        return Arm(f"fixed T={t} tau={tau}", "b_star", (*model, f"schedule=[[{t},{tau}]]"))
+
+    demo = (
+        Arm("b_star", "b_star", model),
+        Arm("shuffled rewards", "b_star", (*model, "control=shuffled")),
+        Arm("random of n", "b_star", (*model, "control=random")),
+        Arm("gold SFT", "sft", model),
+    )
+    kin = tuple(Arm(name, name, model) for name in ("star", "rest_em", "rft", "iterative_rft", "online_rft"))
+    schedules = (
+        Arm("b_star", "b_star", model),
+        Arm("online RFT (T=1, tau=0)", "b_star", (*model, "schedule=[[1.0,0.0]]")),
+        *(fixed(t, tau) for t in (0.7, 1.0, 1.3) for tau in (-0.2, 0.4, 0.8) if (t, tau) != (1.0, 0.0)),
+        Arm("random schedule", "b_star", model, ("b_star", random_schedule)),
+        Arm("shuffled schedule", "b_star", model, ("b_star", shuffled)),
+    )
+    return {
+        "demo": Experiment(3, demo),
+        "methods": Experiment(3, kin),
+        "b_star": Experiment(5, schedules),
+    }
+
+
+def command(arm: Arm, extra: Settings, folder: Path, seed: int) -> list[str]:
+    """What is run."""
+    if (folder / "manifest.jsonl").exists():
+        return ["resume", str(folder), "--plain", "--threads", "1"]
+    return ["run", arm.recipe, *arm.settings, *extra, "--seed", str(seed), "--out", str(folder), "--plain",
+            "--threads", "1"]  # fmt: skip
+
+
+def perform(arm: Arm, extra: Settings, folder: Path, seed: int) -> None:
+    """One run, unless it is finished."""
+    mark = folder.with_name(f"{folder.name}.done")
+    if mark.exists():
+        return
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
+    argv = [sys.executable, "-m", "sharpen", *command(arm, extra, folder, seed)]
+    done = subprocess.run(argv, env=environment, capture_output=True, text=True, check=False)
+    if done.returncode:
+        raise SystemExit(f"{' '.join(argv)}\n{done.stdout[-2000:]}\n{done.stderr[-2000:]}")
+    mark.touch()
+    print(f"{folder} {final(folder)}", flush=True)
+
+
+def final(folder: Path) -> str:
+    """The last held-out line, for whoever watches."""
+    rows = [r for r in read_manifest(folder).metrics if r.get("name") == "held_out"]
+    return " ".join(f"{100 * r['accuracy_greedy']:.1f}" for r in rows)
+
+
+def collect(arm: Arm, extra: Settings, folder: Path, seed: int) -> dict[str, Any]:
+    """What the result file keeps of a run."""
+    manifest = read_manifest(folder)
+    keep = ("held_out", "balance", "score", "learn")
+    drop = ("losses", "table", "key", "step")
+    rows = [{k: v for k, v in r.items() if k not in drop} for r in manifest.metrics if r.get("name") in keep]
+    seconds = [json.loads(line)["seconds"] for line in (folder / "timing.jsonl").read_text().splitlines()]
+    samples = sum(s["result"]["samples"] for k, s in manifest.steps.items() if "/sample:" in f"/{k}")
+    ends = held_out_items(folder)
+    return {
+        "arm": arm.name,
+        "seed": seed,
+        "command": " ".join(["sharpen", *command(arm, extra, Path("RUN"), seed)]),
+        "base": manifest.steps["policy:0"]["result"]["version"],
+        "code": manifest.header["code"],
+        "seconds": round(sum(seconds)),
+        "samples": samples,
+        "rounds": rows,
+        "items": {m: {end: digits(values.values(), m) for end, values in e.items()} for m, e in ends.items()},
+    }  # fmt: skip
+
+
+def digits(values: Iterable[float], measure: str) -> str:
+    """Outcomes a question as one digit each: greedy 0 or 1, sampled the number of eighths that were right."""
+    return "".join(str(round(v * (1 if measure == "accuracy_greedy" else 8))) for v in values)
+
+
+def main() -> None:
+    """Command line."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("experiment", choices=("demo", "methods", "b_star"))
+    parser.add_argument("--base", default="nano")
+    parser.add_argument("--jobs", type=int, default=2)
+    parser.add_argument("--runs", type=Path, default=Path("runs/experiments"))
+    parser.add_argument("--seeds", type=int, default=0, help="fewer or more than the experiment's own")
+    args = parser.parse_args()
+    experiment = with_base(args.base)[args.experiment]
+    seeds = range(args.seeds or experiment.seeds)
+    root = args.runs / args.base
+
+    def folder(name: str, seed: int) -> Path:
+        return root / name.replace(" ", "_").replace("/", "-") / f"seed-{seed}"
+
+    def extra(arm: Arm, seed: int) -> Settings:
+        return arm.after[1](folder(arm.after[0], seed), seed) if arm.after else ()
+
+    def go(jobs: Sequence[tuple[Arm, int]]) -> None:
+        with ThreadPoolExecutor(args.jobs) as pool:
+            list(pool.map(lambda j: perform(j[0], extra(*j), folder(j[0].name, j[1]), j[1]), jobs))
+
+    go([(arm, seed) for seed in seeds for arm in experiment.arms if not arm.after])
+    go([(arm, seed) for seed in seeds for arm in experiment.arms if arm.after])
+    found = [
+        collect(arm, extra(arm, seed), folder(arm.name, seed), seed)
+        for arm in experiment.arms
+        for seed in seeds
+    ]
+    result = {
+        "experiment": args.experiment,
+        "base": args.base,
+        "command": f"python experiments/run.py {args.experiment} --base {args.base}",
+        "date": datetime.date.today().isoformat(),
+        "runs": found,
+    }
+    path = HERE / "results" / f"{args.experiment}-{args.base}.json"
+    path.write_text(json.dumps(result, indent=None, separators=(",", ":")) + "\n")
+    print(path)
+
+
+if __name__ == "__main__":
+    main()
