@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from functools import cached_property
 from typing import Any, Protocol
 
@@ -14,12 +14,8 @@ from transformers import PreTrainedModel
 
 from sharpen.errors import SharpenError
 from sharpen.learn.row import Row
-from sharpen.sample.forward import head_logits, packed_hidden
+from sharpen.sample.forward import CHUNK, TokenScores, head_logits, packed_hidden, token_scores
 from sharpen.sample.law import SamplingLaw
-
-# logits alive at once, in numbers: 4 Mi float32 are 16 MiB, which a second-level cache nearly holds,
-# and a 262k vocabulary still gets 16 positions a chunk
-CHUNK_NUMBERS = 1 << 22
 
 
 class Objective(Protocol):
@@ -96,57 +92,38 @@ class Forward:
         law = law or SamplingLaw()
         if law.greedy or law.truncates or law.penalises:
             raise SharpenError(f"no gradient through this sampling law yet: {law.spec}")
-        allowed = _allowed(law, self._device)
-
-        def score(hidden: Tensor, targets: Tensor) -> Tensor:
-            logits = head_logits(self._module, hidden)
-            if law.temperature != 1:
-                logits = logits / law.temperature
-            if allowed is not None:
-                logits = logits.masked_fill(~allowed(logits.shape[-1]), -torch.inf)
-            return -nn.functional.cross_entropy(logits, targets, reduction="none")
-
-        return self._over_chunks(score)
+        if law.spec:
+            return self._scores(law).logprobs
+        # cross-entropy alone: the fused kernel, without the signals that `token_scores` also makes
+        size = max(1, CHUNK // self._module.config.get_text_config().vocab_size)
+        before = self._before
+        if len(before) <= size:
+            return _logprobs(self._module, before, self.targets)
+        parts = [
+            checkpoint(_logprobs, self._module, h, t, use_reentrant=False, preserve_rng_state=False)
+            for h, t in zip(before.split(size), self.targets.split(size), strict=True)
+        ]
+        return torch.cat(parts)  # type: ignore[arg-type]
 
     def entropy(self) -> Tensor:
         """Entropy of the model's next-token distribution at the targets, nats, ``(S,)``."""
-
-        def score(hidden: Tensor, targets: Tensor) -> Tensor:
-            logp = head_logits(self._module, hidden).log_softmax(-1)
-            return -(logp.exp() * logp).sum(-1)
-
-        return self._over_chunks(score)
+        return self._scores(SamplingLaw()).entropy
 
     def per_row(self, values: Tensor) -> Tensor:
         """Sums of ``(S,)`` values over each row, ``(R,)``."""
         return values.new_zeros(len(self._rows)).index_add(0, self.row_index, values)
 
-    def _over_chunks(self, score: Callable[[Tensor, Tensor], Tensor]) -> Tensor:
-        """Apply ``score`` so that only a chunk of logits is alive; backward computes them again."""
-        hidden = self.hidden[self._position - 1]
-        vocabulary = self._module.config.get_text_config().vocab_size
-        size = max(1, CHUNK_NUMBERS // vocabulary)
-        if len(hidden) <= size:
-            return score(hidden, self.targets)
-        parts = [
-            checkpoint(score, h, t, use_reentrant=False, preserve_rng_state=False)
-            for h, t in zip(hidden.split(size), self.targets.split(size), strict=True)
-        ]
-        return torch.cat(parts)  # type: ignore[arg-type]
+    @cached_property
+    def _before(self) -> Tensor:
+        """The hidden state before each target, ``(S, H)``."""
+        return self.hidden[self._position - 1]
+
+    def _scores(self, law: SamplingLaw) -> TokenScores:
+        return token_scores(self._module, self._before, self.targets, law)
 
     def _tensor(self, values: np.ndarray) -> Tensor:
         return torch.as_tensor(values, dtype=torch.int64, device=self._device)
 
 
-def _allowed(law: SamplingLaw, device: torch.device) -> Callable[[int], Tensor] | None:
-    """The mask of tokens that the law lets through, given the vocabulary size; None when all pass."""
-    if law.allowed is None and not law.banned:
-        return None
-
-    def mask(vocabulary: int) -> Tensor:
-        keep = torch.full((vocabulary,), law.allowed is None, device=device)
-        keep[list(law.allowed or ())] = True
-        keep[list(law.banned)] = False
-        return keep
-
-    return mask
+def _logprobs(module: PreTrainedModel, hidden: Tensor, targets: Tensor) -> Tensor:
+    return -nn.functional.cross_entropy(head_logits(module, hidden), targets, reduction="none")

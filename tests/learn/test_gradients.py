@@ -185,7 +185,7 @@ def test_entropy_is_that_of_the_next_token():
 def test_small_chunks_of_logits_change_rounding_only(monkeypatch):
     rows, module = some_rows(), model("llama", torch.float64)
     whole = gradient(module, [rows], SFT())
-    monkeypatch.setattr("sharpen.learn.objective.CHUNK_NUMBERS", 70 * 9)
+    monkeypatch.setattr("sharpen.learn.objective.CHUNK", 70 * 9)
     assert distance(gradient(module, [rows], SFT()), whole) < 1e-12
 
 

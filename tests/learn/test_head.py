@@ -28,17 +28,17 @@ def labelled(n: int, name: str) -> list[Row]:
     return rows
 
 
-@pytest.mark.parametrize("width", [0, 32])
-def test_it_learns_labels_from_hidden_states_and_scores_unseen_rows(width):
+@pytest.mark.parametrize(("width", "bar"), [(0, 0.7), (32, 0.88)])
+def test_it_learns_labels_from_hidden_states_and_scores_unseen_rows(width, bar):
     policy = tiny("llama")
     before = {n: t.clone() for n, t in policy.weights.items()}
-    head = train_head(policy, labelled(120, "train"), config=HeadConfig(width=width), stream=stream("head"))
+    head = train_head(policy, labelled(400, "train"), config=HeadConfig(width=width), stream=stream("head"))
     test = labelled(40, "test")
     where = [np.flatnonzero(r.arrays["weight"]) for r in test]
     logits = torch.cat(score(policy, head, [r.tokens for r in test], where))
     truth = torch.cat([torch.as_tensor(r.tokens[w] % 2 == 0) for r, w in zip(test, where, strict=True)])
-    assert float(((logits > 0) == truth).double().mean()) > 0.85
-    assert head.report["labels"] == sum(r.arrays["weight"].sum() for r in labelled(120, "train"))
+    assert float(((logits > 0) == truth).double().mean()) > bar
+    assert head.report["labels"] == sum(r.arrays["weight"].sum() for r in labelled(400, "train"))
     assert all(torch.equal(t, before[n]) for n, t in policy.weights.items())
 
 
