@@ -32,7 +32,7 @@ def show_plan(recipe: str, config: Config, folder: Path, seeds: Sequence[int], *
     for name in ("tokens", "memory", "disk"):
         if name in shown:
             text = shown[name] if isinstance(shown[name], str) else f"{shown[name]:,}"
-            shown[name] = f"{text}{' at most' if name == 'tokens' else ' about'}"
+            shown[name] = f"{text} at most" if name == "tokens" else f"about {text}"
     head = {"recipe": recipe, "run": str(folder), "seeds": ", ".join(map(str, seeds))}
     many = "derived" if len(seeds) == 1 else f"derived, for each of the {len(seeds)} seeds"
     show(
@@ -92,7 +92,7 @@ def parameters(folder: Path) -> int:
 
 
 def _short(value: Any) -> Any:
-    """Lists as written on the command line; None as its word."""
-    if value is None:
-        return "none"
+    """As written on the command line."""
+    if value is None or isinstance(value, bool):
+        return "none" if value is None else str(value).lower()
     return f"[{', '.join(map(str, value))}]" if isinstance(value, list) else value

@@ -162,7 +162,8 @@ def _steps(folder: Path, manifest: Manifest) -> list[dict[str, Any]]:
             f"{label(n)} {c}" for row in line["metrics"] for n, c in cells(row).items() if n in HEADLINE
         ]
         result = line["result"] or {}
-        counted = [f"{v:,} {k}" for k, v in result.items() if isinstance(v, int) and not isinstance(v, bool)]
+        counts = {k: v for k, v in result.items() if isinstance(v, int) and not isinstance(v, bool)}
+        counted = [f"{v:,} {k.removeprefix('n_')}" for k, v in counts.items() if k != "round"]
         out.append(
             {
                 "step": key,

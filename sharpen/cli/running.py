@@ -223,6 +223,6 @@ def _told(job: Job, summary: dict[str, Any], as_json: bool) -> None:
         told = {"run": str(job.folder), "recipe": job.recipe, "seed": job.seed, "summary": summary}
         print(json.dumps({**told, "gains": [g.to_json() for g in found]}, indent=1))
         return
-    spent = {k.replace("_", " "): v for k, v in summary.items() if isinstance(v, int | float | str)}
+    spent = {k.replace("_", " "): v for k, v in summary.items() if isinstance(v, int | float | str) and v}
     lines = {**spent, "run": str(job.folder), "next": f"sharpen show {job.folder}"}
     show(sys.stdout, "", gain_table(found), "", settings_lines(lines))

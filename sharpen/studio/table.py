@@ -28,7 +28,7 @@ from sharpen.studio.words import (
 MAIN = "held_out"
 """The name of the metrics rows of the held-out evaluation."""
 
-_TOLD = re.compile(r"accuracy_greedy|accuracy_t1|pass_at_\d+|truncated_share")
+_TOLD = re.compile(r"accuracy_greedy|accuracy_t1|pass_at_(?!1$)\d+|truncated_share")
 
 
 @dataclass(frozen=True)
@@ -97,7 +97,9 @@ def seeds_gains(summary: Mapping[str, Any]) -> list[Gain]:
 
 def gain_table(found: Sequence[Gain], *, every: bool = False) -> RenderableType:
     """The table of what was gained: accuracy, pass@k and truncation, or ``every`` measure."""
-    shown = [g for g in found if every or _TOLD.fullmatch(g.measure)]
+    # rows without an accuracy tell of samples, not of what the model can do
+    told = {g.name for g in found if g.measure in HEADLINE}
+    shown = [g for g in found if every or (g.name in told and _TOLD.fullmatch(g.measure))]
     if not shown:
         return Text("nothing was measured twice, so there is no gain to tell", style="dim")
     table = _table("", "measure", right=["base", "final", "points", "95 % interval"])

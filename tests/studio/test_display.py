@@ -85,7 +85,13 @@ def test_cells_pair_a_measure_with_its_interval_and_put_headlines_first():
 
 
 def test_gain_is_last_against_first_and_takes_the_interval_it_is_given():
-    rows = [row(0, 0.2), row(1, 0.3), row(2, 0.5), {"name": "rollouts", "n": 1}, {"name": "rollouts", "n": 2}]
+    rows = [
+        row(0, 0.2),
+        row(1, 0.3),
+        row(2, 0.5),
+        {"name": "rollouts", "truncated_share": 0.1},
+        {"name": "rollouts", "truncated_share": 0.2},
+    ]
     found = gains(rows, {"accuracy_greedy": (0.29, 0.2, 0.4)})
     assert [(g.name, g.measure) for g in found][:2] == [
         ("held_out", "accuracy_greedy"),
