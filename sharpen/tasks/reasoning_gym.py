@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import dataclasses
 import importlib.metadata
+import json
 import math
 import random
 import re
@@ -26,6 +27,11 @@ _CHUNK = 512
 _PATIENCE = 2000
 # and a dataset that gives nothing at all in this many draws is broken
 _TRIES = 50
+
+# Found by making them under two values of PYTHONHASHSEED: they walk through sets.
+_HASH_ORDERED = ("isomorphic_strings",)
+
+_EXAMPLES = ("example_answer", "possible_answer", "example_correct_answer")
 
 # These scorers call eval() on the answer, for partial credit only. Full credit is a plain comparison.
 _EVALUATES = ("binary_matrix", "n_queens", "spiral_matrix", "string_insertion")
@@ -91,7 +97,8 @@ class ReasoningGym:
 
     Raises:
         SharpenError: unknown dataset or parameter (naming the nearest), values that the dataset refuses,
-            a split with too few items, or a dataset that draws from the process-global generator.
+            a split with too few items, or a dataset whose items cannot be repeated (it draws from the
+            process-global generator, or in the order of a set).
     """
 
     def __init__(self, name: str, *, seed: int = 0, **params: Any) -> None:
@@ -99,6 +106,10 @@ class ReasoningGym:
         if name not in library:
             raise unknown("reasoning_gym dataset", name, library)
         self._dataset_cls, self._config_cls = library[name]
+        if name in _HASH_ORDERED:
+            raise SharpenError(
+                f"reasoning_gym:{name} makes other items in each process: they cannot be repeated"
+            )
         known = [f.name for f in dataclasses.fields(self._config_cls) if f.name not in ("size", "seed")]
         for key in params:
             if key not in known:
@@ -180,7 +191,7 @@ class ReasoningGym:
         self._drawn += 1
         try:
             entry = self._entry(index)
-            question, answer = str(entry["question"]), str(entry["answer"])
+            question, answer = str(entry["question"]), entry["answer"]
         except SharpenError:
             raise
         except Exception:  # some generators give up on some seeds
@@ -209,7 +220,7 @@ class ReasoningGym:
             raise SharpenError(
                 f"{self.name} draws from the process-global generator: its items cannot be repeated"
             )
-        return entry
+        return {**entry, "answer": _gold(entry)}
 
     def _chunk(self, number: int) -> Any:
         if number not in self._chunks:
@@ -221,6 +232,13 @@ class ReasoningGym:
             except (AssertionError, ValueError, TypeError) as e:
                 raise SharpenError(f"{self.name}: {e or 'parameters out of range'}") from e
         return self._chunks[number]
+
+
+def _gold(entry: dict[str, Any]) -> str:
+    # where many answers are right some datasets keep an example of one apart, and some have none
+    found = [entry["answer"], *(entry["metadata"].get(key) for key in _EXAMPLES)]
+    first = next((answer for answer in found if answer is not None), "")
+    return json.dumps(first) if isinstance(first, dict) else str(first)
 
 
 def _numpy_state() -> tuple[bytes, int]:

@@ -15,6 +15,7 @@ QUICK = [
     "binary_matrix",
     "chain_sum",
     "gcd",
+    "graph_color",
     "leg_counting",
     "letter_counting",
     "n_queens",
@@ -146,6 +147,8 @@ def test_problems_are_one_clear_line():
         SharpenError, match="unknown parameter of reasoning_gym:leg_counting 'min_animal': did you mean"
     ):
         ReasoningGym("leg_counting", min_animal=2)
+    with pytest.raises(SharpenError, match="isomorphic_strings makes other items in each process"):
+        ReasoningGym("isomorphic_strings")
     with pytest.raises(SharpenError, match="unknown parameter"):
         ReasoningGym("leg_counting", size=10)
     with pytest.raises(SharpenError, match="reasoning_gym:leg_counting: min_animals must be positive"):
