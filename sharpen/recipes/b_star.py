@@ -94,7 +94,11 @@ def b_star(run: Run, config: Settings) -> None:
                 {temperature: groups}, config.thresholds, target(config), select=rule(config)
             ).threshold
         chosen = controlled(
-            groups, lambda g, t=threshold: rule(config)(g, t), config.control, run.stream("control")
+            groups,
+            lambda g, t=threshold: rule(config)(g, t),
+            config.control,
+            run.stream("control"),
+            has_answer=has_answer,
         )
         state = run.learn(state, chosen, config.learning(), asking=config.asking)
         run.measure(state.policy, config.exam, asking=config.asking, reward=config.reward)

@@ -73,8 +73,10 @@ def execute(
     with journal:
         if resume:
             journal.record_config(text)
-        stop = isinstance(config, SelfTraining) and config.stop_on_warning
-        run = Run(journal, seed=seed, engine=engine, progress=progress, stop_on_warning=stop)
+        options = {}
+        if isinstance(config, SelfTraining):
+            options = {"stop_on_warning": config.stop_on_warning, "keep": config.keep}
+        run = Run(journal, seed=seed, engine=engine, progress=progress, **options)
         for note in journal.notes:
             run.progress.say(note)
         if not numerics()["exact"]:

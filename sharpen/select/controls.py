@@ -121,7 +121,12 @@ def _strata(pool: list[Selected], groups: Groups, match: Match) -> Callable[[Sel
 
 
 def controlled(
-    groups: Groups, select: Callable[[Groups], Selection], control: Control, stream: Stream
+    groups: Groups,
+    select: Callable[[Groups], Selection],
+    control: Control,
+    stream: Stream,
+    *,
+    has_answer: Callable[[str], bool] | None = None,
 ) -> Selection:
     """What ``select`` chooses, or a control in its place.
 
@@ -136,7 +141,7 @@ def controlled(
     if control == "none":
         return real
     if control == "random":
-        return random_of_n(real, groups, stream.child("random"), match="length")
+        return random_of_n(real, groups, stream.child("random"), match="length", has_answer=has_answer)
     chosen = select(shuffle_rewards(groups, stream.child("shuffled")))
     return trimmed(chosen, len(real), stream.child("trimmed"))
 

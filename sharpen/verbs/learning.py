@@ -55,9 +55,7 @@ def rows_of(policy: Policy, selection: Selection, asking: Asking) -> list[Row]:
             text: Any = policy.tokenizer.encode(item.text, add_special_tokens=False)
             rows.append(row_of_text(prompt, text, key=f"gold/{item.task.id}", eos_id=eos))
             continue
-        assert item.source is not None
-        assert item.group is not None
-        if item.source.columns[item.group].task.prompt != item.task.prompt:
+        if item.reprompted:
             prompt = Span("prompt", prompt_of(policy, item.task, asking).tokens)
             episode = replace(episode, spans=(prompt, *(s for s in episode.spans if s.role == "assistant")))
         rows.append(row_of(episode))
@@ -99,9 +97,14 @@ def learn(
         "seed": run.seed,
     }
     step = run.journal.begin("learn", inputs, name=name)
+    if step.result is not None and step.result["rows"] == 0:
+        return state
+    run.made.append(step)
     if step.result is not None:
-        return state if step.result["rows"] == 0 else _stored(step, state, config)
+        step.drop_checkpoints([FINAL])  # in case the run was killed between finish and drop
+        return _stored(step, state, config)
     if not rows:
+        run.made.pop()
         step.finish({"version": state.policy.version, "rows": 0})
         run.warn([f"round {run.round}: nothing was selected, so nothing is learnt"])
         return state
@@ -110,6 +113,7 @@ def learn(
     row = {"name": name, "round": run.round, "rows": len(rows), **_summary(metrics)}
     row |= {f"selection_{k}": v for k, v in chosen.about.items()}
     step.finish({"version": new.policy.version, "digest": new.digest, **counters}, metrics=[row])
+    step.drop_checkpoints([FINAL])  # not before: a killed run goes on from the last partial state
     run.progress.end()
     run.progress.metrics(row)
     return new
@@ -130,7 +134,7 @@ def _train(
     def save(so_far: Partial) -> None:
         tag = f"step-{so_far.done:06d}"
         step.checkpoint(tag, lambda folder: save_partial(so_far, folder))
-        step.drop_checkpoints([tag])
+        step.drop_checkpoints([tag, FINAL])
 
     new, metrics = train(
         state,
@@ -143,7 +147,6 @@ def _train(
         save=save,
     )
     step.checkpoint(FINAL, lambda folder: save_state(new, folder))
-    step.drop_checkpoints([FINAL])
     return new, metrics
 
 

@@ -13,7 +13,9 @@ from sharpen.learn.row import Row
 from sharpen.learn.sft import SFT
 from sharpen.learn.state import TrainState
 from sharpen.measure.warnings import Watch
+from sharpen.runs.checkpoints import kept
 from sharpen.runs.journal import Journal
+from sharpen.runs.step import Step
 from sharpen.runs.streams import Stream, stream
 from sharpen.sample.engine import Engine
 from sharpen.sample.law import SamplingLaw
@@ -44,7 +46,8 @@ class Run:
         seed: names every random stream of the run.
         engine: what samples; the native one by default.
         progress: who watches.
-        stop_on_warning: whether a warning ends the run (resumable) instead of only being recorded.
+        stop_on_warning: whether a warning ends the run (resumable) instead of only being said.
+        keep: whose checkpoints stay on disk: ``all``, ``last`` or ``best`` (and the last).
     """
 
     def __init__(
@@ -55,13 +58,16 @@ class Run:
         engine: Engine | None = None,
         progress: Progress | None = None,
         stop_on_warning: bool = False,
+        keep: str = "all",
     ) -> None:
         self.journal = journal
         self.seed = seed
         self.engine: Engine = engine or NativeEngine()
         self.progress: Progress = progress or Silent()
         self.round = 0
-        self._stop = stop_on_warning
+        self.made: list[Step] = []
+        self._stop, self._keep = stop_on_warning, keep
+        self._scores: dict[str, float] = {}
         self._sources: dict[str, TaskSource] = {}
         self._watch = Watch()
 
@@ -166,8 +172,19 @@ class Run:
         """Answer the exam greedily and at temperature 1; the metrics row, see ``sharpen.measure.report``."""
         row = measuring.measure(self, policy, exam, asking=asking, reward=reward, name=name)
         if name == "held_out":
+            self._forget(float(row["accuracy_greedy"]))
             self.warn(self._watch.held_out(row))
         return row
+
+    def _forget(self, accuracy: float) -> None:
+        """Give up the checkpoints that ``keep`` does not keep, now that the newest has been measured."""
+        if not self.made or self._keep == "all":
+            return
+        self._scores[self.made[-1].key] = accuracy
+        stay = kept("last_1" if self._keep == "last" else "best", [s.key for s in self.made], self._scores)
+        for step in self.made:
+            if step.key not in stay:
+                step.drop_checkpoints([])
 
     def step_scorer(
         self, policy: Policy, scorer: StepScorer, questions: Questions, *, asking: Asking, verifier: str

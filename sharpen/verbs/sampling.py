@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from sharpen.errors import SharpenError
 from sharpen.runs.step import Step
 from sharpen.runs.streams import Stream
 from sharpen.sample.episode import Episode, Finish, Ids, Request, Span
@@ -102,7 +103,8 @@ def stored_groups(step: Step, tasks: Sequence[Task], parts: Sequence[range]) -> 
 
     def load(i: int, columns: list[str] | None):  # noqa: ANN202
         table = step.unit(i)
-        assert table is not None, f"{step.key}: unit {i} vanished"
+        if table is None:
+            raise SharpenError(f"{step.key}: unit {i} was damaged; `sharpen resume` recomputes it")
         return table if columns is None else table.select(columns)
 
     held = [table_unit([tasks[k] for k in part], partial(load, i)) for i, part in enumerate(parts)]
