@@ -52,7 +52,9 @@ def _configs(vocab: int) -> dict[str, PreTrainedConfig]:
         "qwen2": Qwen2Config(**size),
         "qwen3": Qwen3Config(**size, head_dim=16),
         "mistral": MistralConfig(**size, sliding_window=12),
-        "gemma2": Gemma2Config(**size, head_dim=16, sliding_window=12, query_pre_attn_scalar=16),
+        "gemma2": Gemma2Config(
+            **size, head_dim=16, sliding_window=12, query_pre_attn_scalar=16, final_logit_softcapping=5.0
+        ),
         "gemma3": Gemma3TextConfig(
             **size,
             head_dim=16,

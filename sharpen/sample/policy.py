@@ -73,7 +73,7 @@ class Policy:
     version: str
     config: PreTrainedConfig
     tokenizer: PreTrainedTokenizerBase
-    weights: Mapping[str, Tensor]
+    weights: Mapping[str, Tensor] = field(repr=False)
     eos_ids: tuple[int, ...]
     context: int
     adapter: Adapter | None = None

@@ -1,0 +1,55 @@
+"""Whether this process can promise bit-equal rows, and what the promise rests on."""
+
+from __future__ import annotations
+
+import os
+from functools import cache
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+import transformers
+from torch import Tensor
+
+# inputs x outputs of matrix products, in the sizes of small and middling models
+_PRODUCTS = ((48, 88), (256, 672), (672, 256), (640, 2048), (256, 99))
+
+
+@cache
+def probe() -> bool:
+    """Whether a row's bits are the same however many rows share a batch.
+
+    Multiplies 64 rows at once and then 7 of them (and 8, 24 and 40, as batches are padded to multiples
+    of 8), and takes the activations whose last elements another formula computes. False where any bit
+    differs, or where MKL's reproducible mode is not asked for, as small products may then agree by luck.
+    """
+    if not os.environ.get("MKL_CBWR", "").endswith(",STRICT") or not torch.backends.mkl.is_available():
+        return False
+    draw = torch.Generator().manual_seed(0)
+    for inputs, outputs in _PRODUCTS:
+        x = torch.randn(64, inputs, generator=draw)
+        w = torch.randn(outputs, inputs, generator=draw)
+        if not (_stable(x, w) and _stable(x, w, torch.randn(outputs, generator=draw))):
+            return False
+    wide = torch.randn(64, 1024, generator=draw)
+    return all(
+        torch.equal(f(wide)[:8], f(wide[:8])) for f in (F.silu, F.gelu, torch.tanh, lambda t: t.softmax(-1))
+    )
+
+
+def _stable(x: Tensor, w: Tensor, bias: Tensor | None = None) -> bool:
+    whole = F.linear(x, w, bias)
+    return all(torch.equal(whole[:m], F.linear(x[:m], w, bias)) for m in (7, 8, 24, 40))
+
+
+def environment() -> dict[str, Any]:
+    """What bits depend on, for a manifest: instruction set, threads, library versions and exact mode.
+    Two runs can be compared byte for byte where these are equal. Names no host, path or process."""
+    return {
+        "isa": torch.backends.cpu.get_cpu_capability(),
+        "mkl_cbwr": os.environ.get("MKL_CBWR", ""),
+        "threads": torch.get_num_threads(),
+        "torch": torch.__version__,
+        "transformers": transformers.__version__,
+        "exact": probe(),
+    }

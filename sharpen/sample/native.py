@@ -1,0 +1,285 @@
+"""The native engine: the library's models under our own decode loop, on the CPU in float32.
+
+One pass a token: the new token of every row goes through the model against the cache, and from its
+logits come the next id, its log-probabilities, the entropy and the self-certainty. A prompt is prefilled
+once for all its samples. Finished rows leave and waiting ones take their slots; what is still a hole then
+is filled by the last row, so that the rows in use are always the first ones of the cache.
+
+A completion depends on its request and policy alone, bit for bit (``exact``): rows are padded to a
+multiple of 8, prompts to a multiple of 8 tokens and prefilled only beside prompts of their own padded
+length, each row draws from its own stream, and no kernel used mixes rows (see ``cache`` and ``decode``).
+"""
+
+from __future__ import annotations
+
+from collections import Counter, deque
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import fields
+from itertools import islice
+
+import numpy as np
+import torch
+from torch import Tensor
+from transformers import PreTrainedModel
+
+from sharpen.errors import SharpenError
+from sharpen.sample import exact
+from sharpen.sample.cache import Cache, Decode, Prefill, Prefix
+from sharpen.sample.decode import permitted
+from sharpen.sample.engine import Progress
+from sharpen.sample.episode import Annotation, Completion, Ids, Request
+from sharpen.sample.forward import (
+    Kept,
+    TokenScores,
+    decoder,
+    head_logits,
+    packed_hidden,
+    packed_layers,
+    token_scores,
+)
+from sharpen.sample.law import SamplingLaw
+from sharpen.sample.policy import Policy
+from sharpen.sample.rows import Rows
+
+PREFILL_TOKENS = 2048
+"""Prompt tokens prefilled in one pass."""
+PACK_TOKENS = 4096
+"""Tokens annotated in one pass."""
+CACHE_BYTES = 4 << 30
+"""The batch is made smaller where its cache would be larger than this."""
+
+
+class NativeEngine:
+    """See ``engine.Engine``.
+
+    Args:
+        refill: let waiting requests take the slots of finished ones; else a batch ends before the next
+            begins.
+        compact: let the last row fill a hole; else finished rows are computed on and ignored.
+    """
+
+    def __init__(self, *, refill: bool = True, compact: bool = True) -> None:
+        self._refill, self._compact = refill, compact
+        self._trusted: set[type[PreTrainedModel]] = set()
+
+    @property
+    def exact(self) -> bool:
+        """See ``exact.probe``."""
+        return exact.probe()
+
+    @torch.inference_mode()
+    def generate(
+        self,
+        policy: Policy,
+        requests: Sequence[Request],
+        *,
+        batch: int | None = None,
+        on_progress: Progress | None = None,
+    ) -> list[Completion]:
+        """See ``Engine``. The default batch fits the model: many rows of a small one, fewer of a large."""
+        if not requests:
+            return []
+        _check(policy, requests)
+        module = self._module(policy)
+        length = max(len(r.tokens) + r.max_new_tokens for r in requests)
+        slots = min(batch or _batch(policy, length), len(requests))
+        rows = Rows(slots, _vocabulary(module), policy.tokenizer, requests)
+        cache = Cache(len(rows.request), length)
+        prompts = _Prompts(module, requests)
+        waiting = deque(range(len(requests)))
+        results: list[Completion | None] = [None] * len(requests)
+        done = 0
+        while waiting or rows.used:
+            if waiting and (self._refill or not rows.used):
+                _admit(waiting, rows, cache, prompts)
+            if self._compact:
+                for source, target in rows.compact():
+                    cache.move(source, target, int(rows.length[target]))
+            for index, completion in rows.advance(_step(module, cache, rows), policy.version):
+                results[index] = completion
+                done += 1
+            if not (rows.request >= 0).any():
+                rows.used = 0
+            if on_progress is not None:
+                on_progress(rows.sampled, done)
+        return [c for c in results if c is not None]
+
+    @torch.inference_mode()
+    def annotate(
+        self,
+        policy: Policy,
+        sequences: Sequence[Ids],
+        *,
+        law: SamplingLaw | None = None,
+        kept: Sequence[Kept | None] | None = None,
+        hidden: bool = False,
+    ) -> list[Annotation]:
+        """See ``Engine``; ``hidden`` has one entry a layer, the last of them normalised."""
+        for i, ids in enumerate(sequences):
+            _check_ids(policy, ids, f"sequence {i}")
+            if len(ids) > policy.context:
+                raise SharpenError(f"sequence {i}: {len(ids)} tokens, the context takes {policy.context}")
+        module = self._module(policy)
+        results: list[Annotation] = []
+        for chosen in _packs([len(s) for s in sequences]):
+            texts = [torch.from_numpy(sequences[i]).long() for i in chosen]
+            replayed = [None if kept is None else kept[i] for i in chosen]
+            results += _annotate(module, texts, law or SamplingLaw(), replayed, hidden)
+        return results
+
+    def _module(self, policy: Policy) -> PreTrainedModel:
+        """The policy's module, after a look whether its kind of head is one that we compute rightly."""
+        module = policy.module()
+        if type(module) not in self._trusted:
+            ids = torch.arange(8) % _vocabulary(module)
+            theirs = module(ids[None], use_cache=False).logits[0]
+            if not torch.allclose(head_logits(module, packed_hidden(module, [ids])), theirs, atol=1e-3):
+                raise SharpenError(f"model {policy.name!r}: {type(module).__name__} is not supported")
+            self._trusted.add(type(module))
+        return module
+
+
+class _Prompts:
+    """Prefills each distinct prompt once and forgets it when its last request has entered."""
+
+    def __init__(self, module: PreTrainedModel, requests: Sequence[Request]) -> None:
+        self._module = module
+        # all but the last token, which goes through the decode loop
+        self._tokens = [r.tokens[:-1] for r in requests]
+        self._keys = [t.tobytes() for t in self._tokens]
+        self._left = Counter(self._keys)
+        self._ready: dict[bytes, Prefix] = {}
+
+    def take(self, index: int, coming: Iterable[int]) -> Prefix:
+        """The prefix of a request that enters now; those of ``coming`` that fit are prefilled beside it."""
+        key = self._keys[index]
+        if key not in self._ready:
+            self._prefill(index, coming)
+        prefix = self._ready[key]
+        self._left[key] -= 1
+        if not self._left[key]:
+            del self._ready[key]
+        return prefix
+
+    def _prefill(self, index: int, coming: Iterable[int]) -> None:
+        """Batch only prompts of equal padded length: the bits of each then depend on it alone."""
+        width = _eight(len(self._tokens[index]))
+        chosen = {self._keys[index]: self._tokens[index]}
+        for other in coming:
+            if (len(chosen) + 1) * width > PREFILL_TOKENS:
+                break
+            if _eight(len(self._tokens[other])) == width and self._keys[other] not in self._ready:
+                chosen[self._keys[other]] = self._tokens[other]
+        ids = np.zeros((len(chosen), width), np.int64)
+        for row, tokens in enumerate(chosen.values()):
+            ids[row, : len(tokens)] = tokens
+        source = Prefill()
+        if width:
+            decoder(self._module)(
+                torch.from_numpy(ids),
+                position_ids=torch.arange(width).expand(len(ids), -1),
+                use_cache=False,
+                attend=source,
+            )
+        for row, (key, tokens) in enumerate(chosen.items()):
+            self._ready[key] = Prefix(source, row, len(tokens))
+
+
+def _admit(waiting: deque[int], rows: Rows, cache: Cache, prompts: _Prompts) -> None:
+    """Seat waiting requests in the free slots, samples of one prompt with one copy."""
+    seats: dict[Prefix, list[int]] = {}
+    for slot in rows.free():
+        if not waiting:
+            break
+        index = waiting.popleft()
+        prefix = prompts.take(index, islice(waiting, 4 * len(rows.request)))
+        seats.setdefault(prefix, []).append(slot)
+        rows.enter(slot, index)
+    for prefix, slots in seats.items():
+        cache.insert(prefix, slots)
+
+
+def _step(module: PreTrainedModel, cache: Cache, rows: Rows) -> Tensor:
+    """Put every row's last token through the model: next-token logits ``(padded, V)``."""
+    positions = rows.length[: rows.padded]
+    hidden = decoder(module)(
+        torch.from_numpy(rows.last[: rows.padded, None]),
+        position_ids=torch.from_numpy(positions)[:, None],
+        use_cache=False,
+        attend=Decode(cache, positions),
+    ).last_hidden_state
+    return head_logits(module, hidden[:, 0])
+
+
+def _annotate(
+    module: PreTrainedModel, texts: list[Tensor], law: SamplingLaw, kept: list[Kept | None], hidden: bool
+) -> Iterator[Annotation]:
+    """Score one pack. Entry t of a text comes from the state before it; entry 0 has none and is 0."""
+    lengths = [len(t) for t in texts]
+    layers = packed_layers(module, texts) if hidden else None
+    states = packed_hidden(module, texts) if layers is None else layers[-1]
+    before = torch.cat([h[:-1] for h in states.split(lengths)])
+    targets = torch.cat([t[1:] for t in texts])
+    replayed = None
+    if any(k is not None for k in kept):
+        replayed = [s for t, k in zip(texts, kept, strict=True) for s in (k or [None] * len(t))[1:]]
+    scores = token_scores(module, before, targets, law, replayed)
+    columns = [getattr(scores, f.name).split([n - 1 for n in lengths]) for f in fields(TokenScores)]
+    parts = layers.split(lengths, dim=1) if layers is not None else [None] * len(texts)
+    for *numbers, part in zip(*columns, parts, strict=True):
+        padded = [np.concatenate([np.zeros(1, np.float32), x.numpy()]) for x in numbers]
+        yield Annotation(*padded, hidden=None if part is None else part.numpy().copy())
+
+
+def _packs(lengths: Sequence[int]) -> Iterator[list[int]]:
+    """Indices in order, cut where a pack would hold more than ``PACK_TOKENS``."""
+    pack: list[int] = []
+    held = 0
+    for i, length in enumerate(lengths):
+        if pack and held + length > PACK_TOKENS:
+            yield pack
+            pack, held = [], 0
+        pack.append(i)
+        held += length
+    if pack:
+        yield pack
+
+
+def _check(policy: Policy, requests: Sequence[Request]) -> None:
+    """Refuse, before anything is computed, what the model cannot take."""
+    for law in {r.law for r in requests}:
+        permitted(law, policy.config.get_text_config().vocab_size)
+    for r in requests:
+        _check_ids(policy, r.tokens, str(r.stream))
+        if r.max_new_tokens < 1:
+            raise SharpenError(f"{r.stream}: max_new_tokens is {r.max_new_tokens}, at least 1 is needed")
+        if len(r.tokens) + r.max_new_tokens > policy.context:
+            raise SharpenError(
+                f"{r.stream}: a prompt of {len(r.tokens)} and {r.max_new_tokens} new tokens exceed the "
+                f"context of {policy.context}"
+            )
+
+
+def _check_ids(policy: Policy, ids: Ids, where: str) -> None:
+    vocabulary = policy.config.get_text_config().vocab_size
+    if len(ids) == 0:
+        raise SharpenError(f"{where}: no tokens")
+    if ids.min() < 0 or ids.max() >= vocabulary:
+        raise SharpenError(f"{where}: token {ids.max()} is not in the vocabulary of {vocabulary}")
+
+
+def _batch(policy: Policy, length: int) -> int:
+    """Rows decoded at once: 256 where their cache stays small, fewer for large models and long texts."""
+    config = policy.config.get_text_config()
+    heads = getattr(config, "num_key_value_heads", None) or config.num_attention_heads
+    size = getattr(config, "head_dim", None) or config.hidden_size // config.num_attention_heads
+    row = 8 * config.num_hidden_layers * heads * size * length
+    return max(8, min(256, CACHE_BYTES // row // 8 * 8))
+
+
+def _vocabulary(module: PreTrainedModel) -> int:
+    return int(module.get_output_embeddings().weight.shape[0])  # type: ignore[union-attr, arg-type]
+
+
+def _eight(length: int) -> int:
+    return -(-length // 8) * 8
