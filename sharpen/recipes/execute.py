@@ -95,7 +95,7 @@ def check(config: Config) -> None:
     load_policy(config.model)
     source = make(config.tasks)
     train = source.take("train", max(config.questions.pool, config.questions.per_round))
-    held_out = source.take("test", config.held_out)
+    held_out = source.take(config.held_out_split, config.held_out)
     assert_disjoint(train, held_out, source.canonical)
     if config.queries > config.pool and config.questions.per_round > config.questions.pool:
         raise SharpenError(f"queries={config.queries} is more than pool={config.pool}: raise pool")

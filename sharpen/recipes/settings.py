@@ -68,6 +68,8 @@ class SelfTraining(Config):
     """Held-out questions, never trained on; answered greedily and at temperature 1 after every round."""
     held_out_samples: Positive = 4
     """Attempts at temperature 1 a held-out question."""
+    held_out_split: Literal["test", "dev"] = "test"
+    """Which questions are held out: choose settings on dev, report test."""
     stop_on_warning: bool = False
     """Stop when a round's numbers say that the run is being fooled."""
     keep: Literal["all", "last", "best"] = "all"
@@ -103,7 +105,7 @@ class SelfTraining(Config):
     @property
     def exam(self) -> Exam:
         """The held-out questions."""
-        return Exam(self.tasks, self.held_out, self.held_out_samples)
+        return Exam(self.tasks, self.held_out, self.held_out_samples, self.held_out_split)
 
     @property
     def reward(self) -> Reward:

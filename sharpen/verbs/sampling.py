@@ -91,7 +91,7 @@ def sample(
                 episodes = _attempt(run, step, policy, [tasks[k] for k in part], prompts, n, law, asking)
                 stored = episodes_to_table(episodes)
                 step.write_unit(i, stored)
-                run.progress.rollout(episodes[0].spans[0].role, episodes[0].text, None)
+                run.progress.rollout(prompts[0].text, episodes[0].text, None)
             tokens += sum(stored["n_sampled"].to_pylist())
         step.finish({"samples": len(tasks) * n, "tokens": tokens})
         run.progress.end()
