@@ -65,9 +65,11 @@ class SelfTraining(Config):
     save_every: Count = 0
     """Updates between saved partial states inside a learn step; 0: only its end is saved."""
     held_out: Positive = 1000
-    """Held-out questions, never trained on; answered greedily and at temperature 1 after every round."""
+    """Held-out questions, never trained on; answered greedily before the first round and after every one."""
+    held_out_sampled: Positive = 256
+    """So many of them, the first ones, are also answered at temperature 1."""
     held_out_samples: Positive = 4
-    """Attempts at temperature 1 a held-out question."""
+    """Attempts at temperature 1 a question."""
     held_out_split: Literal["test", "dev"] = "test"
     """Which questions are held out: choose settings on dev, report test."""
     stop_on_warning: bool = False
@@ -83,6 +85,7 @@ class SelfTraining(Config):
         "steps": 3,
         "batch_rows": 8,
         "held_out": 24,
+        "held_out_sampled": 12,
         "held_out_samples": 2,
         "max_new_tokens": 48,
     }
@@ -105,7 +108,8 @@ class SelfTraining(Config):
     @property
     def exam(self) -> Exam:
         """The held-out questions."""
-        return Exam(self.tasks, self.held_out, self.held_out_samples, self.held_out_split)
+        sampled = min(self.held_out, self.held_out_sampled)
+        return Exam(self.tasks, self.held_out, sampled, self.held_out_samples, self.held_out_split)
 
     @property
     def reward(self) -> Reward:
@@ -134,7 +138,8 @@ class SelfTraining(Config):
     def plan(self) -> dict[str, Any]:
         """Derived numbers; tokens are upper bounds."""
         attempts = self.sampled()
-        held_out = (self.rounds + 1) * self.held_out * (1 + self.held_out_samples)
+        exam = self.exam
+        held_out = (self.rounds + 1) * (exam.n + exam.sampled * exam.samples)
         total = sum(attempts.values()) + held_out
         return {
             "rounds": self.rounds,

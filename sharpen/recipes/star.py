@@ -67,7 +67,7 @@ class Settings(SelfTraining):
     @property
     def validation_exam(self) -> Exam:
         """The dev split's questions."""
-        return Exam(self.tasks, self.validation, 1, split="dev")
+        return Exam(self.tasks, self.validation, self.validation, 1, split="dev")
 
     def steps_of(self, r: int) -> int:
         """Updates of round ``r``, from 1."""

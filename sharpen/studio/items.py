@@ -63,5 +63,5 @@ def _items(files: Sequence[Path]) -> dict[str, Items]:
         table = pq.read_table(path)
         for column in [c for c in COLUMNS if c in table.column_names]:
             values = zip(table["task_id"].to_pylist(), table[column].to_pylist(), strict=True)
-            out.setdefault(COLUMNS[column], {}).update(values)
+            out.setdefault(COLUMNS[column], {}).update((i, v) for i, v in values if v is not None)
     return out

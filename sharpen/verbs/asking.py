@@ -47,11 +47,12 @@ class Questions:
 
 @dataclass(frozen=True, slots=True)
 class Exam:
-    """Held-out questions: the first ``n`` of a split, answered once greedily and ``samples`` times at
-    temperature 1."""
+    """Held-out questions: the first ``n`` of a split, answered once greedily; the first ``sampled`` of them
+    also ``samples`` times at temperature 1."""
 
     tasks: str
     n: int
+    sampled: int
     samples: int
     split: str = "test"
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 import pyarrow as pa
 
 from sharpen.measure.report import held_out_metrics
@@ -28,7 +27,8 @@ def measure(
     with run.scope(name):
         greedy = run.sample(policy, tasks, n=1, law=GREEDY, asking=asking, name="greedy")
         greedy = run.score(greedy, outcome, tasks=exam.tasks, name="greedy")
-        sampled = run.sample(policy, tasks, n=exam.samples, law=SamplingLaw(), asking=asking, name="sampled")
+        some = tasks[: exam.sampled]
+        sampled = run.sample(policy, some, n=exam.samples, law=SamplingLaw(), asking=asking, name="sampled")
         sampled = run.score(sampled, outcome, tasks=exam.tasks, name="sampled")
         step = run.journal.begin("measure", {"greedy": greedy.origin, "sampled": sampled.origin}, name=name)
         if step.result is None:
@@ -41,12 +41,15 @@ def measure(
 
 
 def items(greedy: Groups, sampled: Groups) -> pa.Table:
-    """One row a question: ``task_id``, ``greedy`` (0 or 1), ``sampled`` (share correct)."""
+    """One row a question: ``task_id``, ``greedy`` (0 or 1), ``sampled`` (share correct; null where it was
+    not asked at temperature 1)."""
+    shares = {c.task.id: float(c.correct.mean()) for c in sampled.columns}
+    ids = [c.task.id for c in greedy.columns]
     return pa.table(
         {
-            "task_id": [c.task.id for c in greedy.columns],
-            "greedy": np.array([float(c[0]) for c in greedy.correct], dtype=np.float64),
-            "sampled": np.array([float(c.mean()) for c in sampled.correct], dtype=np.float64),
+            "task_id": ids,
+            "greedy": pa.array([float(c[0]) for c in greedy.correct], pa.float64()),
+            "sampled": pa.array([shares.get(i) for i in ids], pa.float64()),
         }
     )
 
