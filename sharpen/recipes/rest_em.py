@@ -45,7 +45,7 @@ def rest_em(run: Run, config: Settings) -> None:
         groups = run.sample(policy, config.questions, n=config.samples, law=config.law, asking=config.asking)
         groups = run.score(groups, config.reward, tasks=config.tasks)
         chosen = controlled(groups, select, config.control, run.stream("control"))
-        policy = run.learn(
-            run.learner(base, config.optimizer), chosen, config.learning(), asking=config.asking
-        ).policy
+        start = run.learner(base, config.optimizer)
+        state = run.learn(start, chosen, config.learning(), asking=config.asking)
+        policy = state.policy if state.step else policy  # a round that selects nothing changes nothing
         run.measure(policy, config.exam, asking=config.asking, reward=config.reward)

@@ -84,9 +84,9 @@ class SelfTraining(Config):
         "samples": 4,
         "steps": 3,
         "batch_rows": 8,
-        "held_out": 24,
-        "held_out_sampled": 12,
-        "held_out_samples": 2,
+        "held_out": 12,
+        "held_out_sampled": 8,
+        "held_out_samples": 4,
         "max_new_tokens": 48,
     }
 

@@ -105,7 +105,7 @@ def star(run: Run, config: Settings) -> None:
             chosen = joined(chosen, without_hint(right(retried), failed))
         start = run.learner(base, config.optimizer) if config.restart_from_base else state.fresh_optimizer()
         state = run.learn(start, chosen, config.learning(config.steps_of(r)), asking=config.asking)
-        policy = state.policy
+        policy = state.policy if state.step else policy  # a round that selects nothing changes nothing
         run.measure(policy, config.exam, asking=config.asking, reward=config.reward)
         if config.validation:
             now = run.measure(

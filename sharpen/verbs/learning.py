@@ -6,10 +6,9 @@ import hashlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
-from torch import Tensor
 
 from sharpen.errors import SharpenError
 from sharpen.learn.config import LearnConfig
@@ -21,7 +20,7 @@ from sharpen.learn.state import Partial, TrainState, load_partial, load_state, s
 from sharpen.runs import faults
 from sharpen.runs.step import Step
 from sharpen.sample.episode import Span
-from sharpen.sample.policy import Policy
+from sharpen.sample.policy import Adapter, Policy
 from sharpen.select.selection import Selection
 from sharpen.verbs.asking import Asking
 from sharpen.verbs.sampling import prompt_of
@@ -30,6 +29,8 @@ if TYPE_CHECKING:
     from sharpen.verbs.run import Run
 
 FINAL = "final"
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,17 +98,15 @@ def learn(
         "seed": run.seed,
     }
     step = run.journal.begin("learn", inputs, name=name)
-    if step.result is not None and step.result["rows"] == 0:
+    if not rows:
+        if step.result is None:
+            step.finish({"version": state.policy.version, "rows": 0})
+        run.warn([f"round {run.round}: nothing was selected, so nothing is learnt"])
         return state
     run.made.append(step)
     if step.result is not None:
         step.drop_checkpoints([FINAL])  # in case the run was killed between finish and drop
         return _stored(step, state, config)
-    if not rows:
-        run.made.pop()
-        step.finish({"version": state.policy.version, "rows": 0})
-        run.warn([f"round {run.round}: nothing was selected, so nothing is learnt"])
-        return state
     new, metrics = _train(run, step, state, rows, config, objective)
     counters = {"step": new.step, "position": new.position, "rows": len(rows)}
     row = {"name": name, "round": run.round, "rows": len(rows), **_summary(metrics)}
@@ -172,19 +171,20 @@ def _summary(metrics: Sequence[Mapping[str, float]]) -> dict[str, Any]:
     }
 
 
-class Lazy(Mapping[str, Tensor]):
-    """Tensors that are read from disk when first looked at: replaying many rounds loads only the last."""
+class Lazy(Mapping[str, T]):
+    """What is read from disk when first looked at: replaying many rounds loads only the last, and needs no
+    checkpoint that was given up."""
 
-    def __init__(self, load: Callable[[], Mapping[str, Tensor]]) -> None:
+    def __init__(self, load: Callable[[], Mapping[str, T]]) -> None:
         self._load = load
-        self._held: Mapping[str, Tensor] | None = None
+        self._held: Mapping[str, T] | None = None
 
-    def _all(self) -> Mapping[str, Tensor]:
+    def _all(self) -> Mapping[str, T]:
         if self._held is None:
             self._held = self._load()
         return self._held
 
-    def __getitem__(self, name: str) -> Tensor:
+    def __getitem__(self, name: str) -> T:
         return self._all()[name]
 
     def __iter__(self) -> Iterator[str]:
@@ -205,14 +205,17 @@ def _stored(step: Step, before: TrainState, config: LearnConfig) -> TrainState:
             held.append(load_state(_present(step, folder)))
         return held[0]
 
-    if config.method == "lora" or before.policy.adapter is not None:
-        return load()  # adapters are small, and a policy holds them as they are
-    policy = replace(
-        before.policy, weights=Lazy(lambda: load().policy.weights), version=step.result["version"]
-    )
+    def adapter() -> Adapter:
+        found = load().policy.adapter
+        assert found is not None
+        return found
+
+    made: dict[str, Any] = {"weights": Lazy(lambda: load().policy.weights)}
+    if config.method == "lora":  # the weights under an adapter stay as they are
+        made = {"adapter": Adapter(Lazy(lambda: adapter().config), Lazy(lambda: adapter().tensors))}
     return replace(
         before,
-        policy=policy,
+        policy=replace(before.policy, version=step.result["version"], **made),
         optimizer=config.optimizer or before.optimizer,
         moments=Lazy(lambda: load().moments),
         step=step.result["step"],

@@ -214,4 +214,7 @@ class Run:
         for text in texts:
             self.progress.warn(text)
         if texts and self._stop:
-            raise Stopped(f"stopped in round {self.round}: {texts[0]} (`sharpen resume` goes on)")
+            raise Stopped(
+                f"stopped in round {self.round}: {texts[0]} (to go on: `sharpen resume "
+                f"{self.journal.folder} stop_on_warning=false`)"
+            )

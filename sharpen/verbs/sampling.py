@@ -33,7 +33,7 @@ UNIT_REQUESTS = 2048
 def round_of(pool: Sequence[Task], n: int, r: int, names: Stream) -> list[Task]:
     """Round ``r``'s (from 1) ``n`` tasks of an endless walk through the pool, shuffled anew each time
     through. A pure function of (pool, n, r, names): rounds need no cursor."""
-    chosen = []
+    chosen, order = [], np.zeros(0, np.int64)
     for i in range((r - 1) * n, r * n):
         epoch, place = divmod(i, len(pool))
         if place == 0 or not chosen:
