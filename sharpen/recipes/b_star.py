@@ -40,7 +40,7 @@ class Settings(SelfTraining):
     """Reward thresholds tried on the samples of each temperature."""
     monitored: Annotated[int, Field(gt=0)] = 64
     """Training questions on which the balance is measured (Q_dev)."""
-    selected: Annotated[int, Field(gt=0)] = 1536
+    selected: Annotated[int, Field(gt=0)] = 2048
     """N: attempts to select a round; the smallest per-question cap that reaches it is used."""
     tau_from: Literal["dev", "full"] = "dev"
     """Take the threshold from the monitored questions (paper), or again from the whole round (its code)."""

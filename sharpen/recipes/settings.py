@@ -17,21 +17,27 @@ Positive = Annotated[int, Field(gt=0)]
 Count = Annotated[int, Field(ge=0)]
 
 
+def decaying(total_steps: int) -> OptimizerConfig:
+    """The default optimizer: a short warm-up, then a straight fall over ``total_steps`` updates to a floor
+    that further rounds go on with."""
+    return OptimizerConfig(lr=6e-4, min_lr=3e-5, schedule="linear", warmup_steps=10, total_steps=total_steps)
+
+
 class SelfTraining(Config):
     """Attempt questions, keep what a verifier accepts, learn from it, try again."""
 
     model: str = "nano"
     """The base model: a shipped one by name, or a local folder in the Hugging Face layout."""
-    tasks: str = "countdown"
+    tasks: str = "order:level=1"
     """Where questions come from: a family with its parameters (countdown:level=3), reasoning_gym:NAME, or a
     file (jsonl:PATH)."""
-    rounds: Positive = 4
+    rounds: Positive = 3
     """How often the loop runs."""
-    pool: Positive = 2048
+    pool: Positive = 8192
     """Distinct training questions; rounds walk through them, newly shuffled each time through."""
-    queries: Positive = 512
+    queries: Positive = 2048
     """Questions attempted a round."""
-    samples: Positive = 8
+    samples: Positive = 4
     """Attempts a question."""
     temperature: Annotated[float, Field(ge=0)] = 1.0
     """Sampling temperature of the attempts."""
@@ -50,13 +56,13 @@ class SelfTraining(Config):
     control: Control = "none"
     """What replaces the selected attempts, as a control with as many rows: shuffled permutes the rewards
     over all attempts of a round before selecting, random takes attempts of like lengths, blind to rewards."""
-    steps: Positive = 60
+    steps: Positive = 80
     """Optimizer updates a round."""
     batch_rows: Positive = 64
     """Attempts per optimizer update."""
     tokens_per_microbatch: Positive = 4096
     """Tokens per forward and backward pass: speed, memory and rounding only."""
-    optimizer: OptimizerConfig = OptimizerConfig(lr=5e-4, warmup_steps=10)
+    optimizer: OptimizerConfig = decaying(240)
     """AdamW and its schedule."""
     method: Literal["full", "lora"] = "full"
     """Train all weights, or low-rank adapters."""

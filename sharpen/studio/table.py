@@ -67,8 +67,8 @@ def gains(
     out = []
     for name, group in by_name.items():
         first, last = cells(group[0]), cells(group[-1])
-        if len(group) < 2:
-            continue
+        if len(group) < 2 or not any(m.startswith("accuracy") for m in last):
+            continue  # measured once, or no evaluation
         for measure in [m for m in last if m in first and not m.startswith("change_")]:
             told = cells(group[-1]).get(f"change_{measure}")
             change, low, high = last[measure].value - first[measure].value, None, None
