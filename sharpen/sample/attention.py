@@ -50,25 +50,17 @@ def causal(layer: Layer, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
     ``q`` ``(B, heads, T, D)``, ``k`` and ``v`` ``(B, kv_heads, T, D)``; gives ``(B, heads, T, D)``.
     Real tokens precede the padding, so causality alone hides it.
     """
-    length = q.shape[2]
-    band = None
-    if layer.softcap is not None or (layer.window is not None and layer.window < length):
-        band = _band(length, layer.window, q)
-    return scaled_dot_product(layer, q, k, v, band)
-
-
-def scaled_dot_product(layer: Layer, q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None) -> Tensor:
-    """Attention under an additive mask that broadcasts to ``(B, heads, T, S)``; causal without one."""
-    shared = q.shape[1] != k.shape[1]
+    length, shared = q.shape[2], q.shape[1] != k.shape[1]
     if layer.softcap is None:
+        narrow = layer.window is not None and layer.window < length
+        band = _band(length, layer.window, q) if narrow else None
         return F.scaled_dot_product_attention(
-            q, k, v, mask, layer.dropout, is_causal=mask is None, scale=layer.scale, enable_gqa=shared
+            q, k, v, band, layer.dropout, is_causal=not narrow, scale=layer.scale, enable_gqa=shared
         )
-    assert mask is not None, "capped scores are masked by hand"
     if shared:
         k, v = (x.repeat_interleave(q.shape[1] // x.shape[1], dim=1) for x in (k, v))
-    weights = torch.softmax(cap(q @ k.transpose(-1, -2) * layer.scale, layer.softcap) + mask, dim=-1)
-    return F.dropout(weights, layer.dropout, training=True) @ v
+    scores = cap(q @ k.mT * layer.scale, layer.softcap) + _band(length, layer.window, q)
+    return F.dropout(torch.softmax(scores, dim=-1), layer.dropout, training=True) @ v
 
 
 def cap(scores: Tensor, limit: float) -> Tensor:
