@@ -1,0 +1,233 @@
+"""What the pages promise: their commands run, their code runs, their tables are those of the result files."""
+
+import json
+import re
+import shlex
+import shutil
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import sharpen.recipes.b_star as recipe
+from sharpen.cli import VERBS, main
+from sharpen.measure.report import METRICS
+from sharpen.recipes import RECIPES
+from sharpen.recipes.execute import execute
+from sharpen.runs.config import load
+
+ROOT = Path(__file__).parent.parent
+sys.path.insert(0, str(ROOT / "experiments"))
+import card  # noqa: E402
+import outcomes  # noqa: E402
+import regions  # noqa: E402
+import run as experiments  # noqa: E402
+import tables  # noqa: E402
+
+PAGES = sorted(
+    [ROOT / "README.md", *(ROOT / "docs").rglob("*.md"), *(ROOT / "sharpen/models").glob("*/*.md")]
+)
+SMALLEST = (
+    "rounds=1", "pool=8", "queries=4", "samples=2", "steps=1", "batch_rows=4", "held_out=6",
+    "held_out_sampled=4", "held_out_samples=4", "max_new_tokens=32", "monitored=2",
+    "temperatures=[0.5,1.0]", "selected=8",
+)  # fmt: skip
+
+
+def commands() -> list[str]:
+    """Every ``sharpen ...`` of the pages, in blocks and inline."""
+    found = {}
+    for page in PAGES:
+        text = page.read_text()
+        for kind, block in re.findall(r"^```(\w*)\n(.*?)^```", text, re.DOTALL | re.MULTILINE):
+            if kind:
+                continue
+            lines = [line.split("  #")[0].strip() for line in block.splitlines()]
+            found |= dict.fromkeys(line for line in lines if line.startswith("sharpen "))
+        found |= dict.fromkeys(re.findall(r"`(sharpen [^`\n]+)`", text))
+    return list(found)
+
+
+@pytest.fixture(scope="module")
+def tiny(tmp_path_factory):
+    """A folder with two runs of the smallest settings: runs/mine and runs/other."""
+    root = tmp_path_factory.mktemp("docs")
+    settings = load(recipe.Settings, None, SMALLEST)
+    for seed, name in enumerate(("mine", "other")):
+        execute("b_star", settings, root / "runs" / name, seed)
+    return root
+
+
+@pytest.mark.parametrize("command", commands())
+def test_commands_work(command, tiny, tmp_path, monkeypatch, capsys):
+    shutil.copytree(tiny / "runs", tmp_path / "runs")
+    monkeypatch.chdir(tmp_path)
+    for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
+        monkeypatch.setenv(name, "1")
+    _, verb, *rest = shlex.split(command)
+    if "--out" in rest:
+        shutil.rmtree(rest[rest.index("--out") + 1])
+    if verb == "run":
+        rest.append("--dry-run")
+    assert main([verb, *rest]) == 0, capsys.readouterr().err
+
+
+def test_every_verb_and_recipe_is_told_of():
+    told = {command.split()[1] for command in commands()}
+    assert told == set(VERBS)
+    text = (ROOT / "docs/methods/b_star.md").read_text()
+    assert all(f"`{name}`" in text for name in RECIPES)
+
+
+def test_the_python_of_the_front_page_runs(tmp_path, monkeypatch, capsys):
+    [code] = re.findall(r"^```python\n(.*?)^```", (ROOT / "README.md").read_text(), re.DOTALL | re.MULTILINE)
+    assert len([line for line in code.splitlines() if line]) == 5
+    monkeypatch.chdir(tmp_path)
+    small = load(recipe.Settings, None, SMALLEST)
+    monkeypatch.setattr(recipe, "Settings", lambda: small)
+    exec(compile(code, "README.md", "exec"), {})
+    assert "held out" in capsys.readouterr().out
+
+
+def test_the_front_page_is_short():
+    assert len((ROOT / "README.md").read_text().splitlines()) < 150
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda p: p.relative_to(ROOT).as_posix())
+def test_links_lead_somewhere(page):
+    text = page.read_text()
+    for target in re.findall(r"\]\(([^)#]+)\)", text):
+        assert target.startswith("https://") or (page.parent / target).exists(), target
+    for file, name in re.findall(r"\]\(([^)]+\.py)\)`::(\w+)`", text):
+        assert f"def {name}(" in (page.parent / file).read_text(), name
+
+
+def test_tables_are_up_to_date(capsys):
+    assert tables.main(["--check"]) == 0, capsys.readouterr().out
+
+
+@pytest.mark.parametrize("model", sorted(card.MIXTURES))
+def test_cards_are_up_to_date(model):
+    page = card.MODELS / model / "README.md"
+    assert regions.update(page, lambda name: card.region(model, name), check=True)
+
+
+def test_an_unclosed_region_is_an_error():
+    with pytest.raises(ValueError, match="opened"):
+        regions.filled("<!-- table:a -->\n", str)
+    with pytest.raises(ValueError, match="opened"):
+        regions.filled("<!-- table:a -->\n<!-- table:b -->\n<!-- /table -->\n", str)
+
+
+# the tables, from real runs -----------------------------------------------------------------------
+@pytest.fixture
+def measured(tiny, tmp_path, monkeypatch):
+    """Result files of all experiments, each arm standing on the same two small runs."""
+    results = tmp_path / "results"
+    results.mkdir()
+    plan = experiments.with_base("nano")
+    for name, experiment in plan.items():
+        found = []
+        for arm in experiment.arms:
+            for seed, folder in enumerate((tiny / "runs" / "mine", tiny / "runs" / "other")):
+                extra = arm.after[1](folder, seed) if arm.after else ()
+                found.append(experiments.collect(arm, extra, folder, seed))
+        file = {
+            "experiment": name,
+            "base": "nano",
+            "command": f"run {name}",
+            "date": "2026-01-02",
+            "runs": found,
+        }
+        (results / f"{name}-nano.json").write_text(json.dumps(file))
+    monkeypatch.setattr(outcomes, "RESULTS", results)
+    monkeypatch.setattr(outcomes.INTERVALS, "known", {})
+    monkeypatch.setattr(outcomes.INTERVALS, "used", {})
+    outcomes.read.cache_clear()
+    yield results
+    outcomes.read.cache_clear()
+
+
+def body(name):
+    return [
+        [c.strip() for c in line.split("|")[1:-1]]
+        for line in tables.region(name).splitlines()
+        if line[:1] == "|"
+    ]
+
+
+def test_tables_tell_what_was_run(measured):
+    demo = body("demo-nano")
+    assert [row[0] for row in demo[2:]] == ["b_star", "shuffled rewards", "random of n", "gold SFT"]
+    arm = outcomes.read("demo", "nano").arm("b_star")
+    base, final = (float(arm.outcomes("accuracy_greedy", end).mean()) for end in ("base", "final"))
+    assert demo[2][1:3] == [f"{100 * base:.1f}", f"{100 * final:.1f}"]
+    assert demo[2][3].startswith(f"{100 * (final - base):+.1f} (")
+    cells = dict(zip(demo[0][1:], demo[2][1:], strict=False))
+    # 1 round of 4 questions x 2; the search: 2 questions x 2 at 2 temperatures
+    assert (cells["attempts"], cells["other attempts"], cells["updates"]) == ("8", "8", "1")
+    text = tables.region("demo-nano")
+    assert "`run demo`, 2 seeds, base nano (" in text
+    assert "2026-01-02" in text
+
+
+def test_every_kind_of_table_can_be_written(measured):
+    assert {row[0] for row in body("methods-nano")[2:]} == {f"`{name}`" for name in RECIPES}
+    assert {row[0] for row in body("summary-nano")[2:]} == {f"`{name}`" for name in RECIPES}
+    rows = body("b_star-nano")
+    assert len(rows) - 2 == len(experiments.with_base("nano")["b_star"].arms)
+    assert rows[0][4:6] == ["pass@4", "Pass@4-4"]
+    # all arms are the same runs here: no difference, so at least the best fixed one but not above the others
+    assert rows[3][-2] == "+0.0 (+0.0 to +0.0)"
+    words = tables.region("b_star-nano")
+    assert "The criteria are not met by the means on nano" in words
+    assert words.count(", met (") == 1
+    assert len(body("schedule-nano")) == 2 + 2 + 1
+    assert body("rounds-nano")[0] == ["arm", "measure", "base", "round 1"]
+    assert len(body("measures")) == 2 + len(METRICS)
+    with pytest.raises(KeyError):
+        tables.region("unheard-nano")
+
+
+def test_the_claim_is_judged_by_the_numbers(measured):
+    found = json.loads((measured / "b_star-nano.json").read_text())
+    for row in found["runs"]:
+        n = len(row["items"]["accuracy_greedy"]["final"])
+        row["items"]["accuracy_greedy"]["final"] = ("1" if row["arm"] == "b_star" else "0") * n
+    better = tables.b_star_words(outcomes.result_of(found))
+    assert "The criteria are met" in better
+    assert better.count("the interval is above 0") == 3
+    for row in found["runs"]:
+        if row["arm"] == "fixed T=1.3 tau=0.4":
+            row["items"]["accuracy_greedy"]["final"] = "1" * n
+        elif row["arm"] == "b_star":
+            row["items"]["accuracy_greedy"]["final"] = "1" * (n - 1) + "0"
+    worse = tables.b_star_words(outcomes.result_of(found))
+    assert "(fixed T=1.3 tau=0.4)" in worse
+    assert "The criteria are not met" in worse
+
+
+def test_runs_from_two_bases_are_not_one_table(measured):
+    found = json.loads((measured / "demo-nano.json").read_text())
+    found["runs"][0]["base"] = "other"
+    with pytest.raises(ValueError, match="2 different bases"):
+        outcomes.result_of(found)
+
+
+def test_what_was_not_measured_says_how(measured):
+    (measured / "demo-nano.json").unlink()
+    outcomes.read.cache_clear()
+    assert tables.region("demo-nano") == "Not measured yet: run `python experiments/run.py demo --base nano`."
+    assert {row[0] for row in body("methods-nano")[2:]} == {f"`{n}`" for n in RECIPES} - {"`sft`", "`b_star`"}
+
+
+def test_kept_intervals_are_those_of_their_values(tmp_path):
+    values = np.array([[0.0, 1.0, 1.0], [0.0, 0.0, 1.0]])
+    fresh = outcomes.Intervals(tmp_path / "intervals.json")
+    found = fresh.of(values, "accuracy_greedy")
+    fresh.save()
+    kept = outcomes.Intervals(tmp_path / "intervals.json")
+    assert kept.of(values, "accuracy_greedy") == found == tuple(outcomes.compute(values, "accuracy_greedy"))
+    assert kept.known == kept.used
+    assert kept.of(values / 2, "accuracy_greedy") != found
