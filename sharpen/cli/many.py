@@ -32,7 +32,9 @@ def run_seeds(job: Job, seeds: Sequence[int], args: Namespace) -> int:
     """Run or continue every seed of ``job`` below its folder; 0 when all are finished."""
     write_plan(job.folder, job.recipe, seeds, job.config.to_toml())
     threads = args.threads or 1
-    at_most = max(cores() // threads, 1)
+    # half as many again as there are cores: one thread each costs nothing in turn-taking, and the last
+    # seed of an odd number does not leave a core idle
+    at_most = max(3 * cores() // (2 * threads), 1)
     out = sys.stderr if args.json else sys.stdout
     children = [Child(s, _command(job, s, threads), threads) for s in seeds]
     try:

@@ -153,14 +153,12 @@ def perform(job: Job, args: Namespace) -> int:
 
     if args.parent:
         die_with_parent(args.parent)
-    threads = limit(args.threads or job.threads)
+    limit(args.threads or job.threads)
     out = sys.stderr if args.json else sys.stdout
     title = f"{job.recipe} · seed {job.seed} · {job.folder}"
     rounds = job.config.plan().get("rounds")
     try:
         with watch(out, title, rounds=rounds, plain=args.plain or args.json) as progress:
-            few = "1 thread" if threads == 1 else f"{threads} threads"
-            progress.say(f"{job.recipe}, seed {job.seed}, {few}: {job.folder}")
             summary = _execute(job, progress)
     except KeyboardInterrupt:
         return _stopped(job, "interrupted", 130)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import importlib.metadata
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ from sharpen.sample.exact import environment as numerics
 from sharpen.tasks.splits import assert_disjoint
 from sharpen.verbs.progress import Progress
 from sharpen.verbs.run import Run
+from sharpen.verbs.scoring import named
 
 LIBRARIES = ("torch", "transformers", "tokenizers", "safetensors", "numpy", "pyarrow", "peft")
 
@@ -77,6 +79,8 @@ def execute(
         if isinstance(config, SelfTraining):
             options = {"stop_on_warning": config.stop_on_warning, "keep": config.keep}
         run = Run(journal, seed=seed, engine=engine, progress=progress, **options)
+        threads = numerics()["threads"]
+        run.progress.say(f"{recipe}, seed {seed}, {threads} thread{'s' * (threads != 1)}: {folder}")
         for note in journal.notes:
             run.progress.say(note)
         if not numerics()["exact"]:
@@ -86,7 +90,8 @@ def execute(
 
 
 def check(config: Config) -> None:
-    """What can be wrong is found before anything is written: the model, the questions, their splits."""
+    """What can be wrong is found before anything is written: the model, the questions, their splits, the
+    reward."""
     if not isinstance(config, SelfTraining):
         return
     from sharpen.sample.policy import load_policy
@@ -94,6 +99,9 @@ def check(config: Config) -> None:
 
     load_policy(config.model)
     source = make(config.tasks)
+    reward = getattr(config, "reward_with_process", config.reward)
+    # a trained step scorer comes into being only in the run
+    named(replace(reward, process="none") if reward.process == "head" else reward, source, seed=0)
     train = source.take("train", max(config.questions.pool, config.questions.per_round))
     held_out = source.take(config.held_out_split, config.held_out)
     assert_disjoint(train, held_out, source.canonical)

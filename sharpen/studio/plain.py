@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import sys
 import time
 from collections.abc import Mapping
 from types import TracebackType
@@ -62,5 +64,10 @@ class Plain:
         """Nothing: one line a step, and the rollouts are stored."""
 
     def _line(self, text: str) -> None:
-        self._stream.write(clean(text) + "\n")
-        self._stream.flush()
+        try:
+            self._stream.write(clean(text) + "\n")
+            self._stream.flush()
+        except BrokenPipeError:  # `| head` has seen enough; the run goes on without a reader
+            self._stream = open(os.devnull, "w")  # noqa: SIM115
+            if sys.stdout is not None:
+                os.dup2(self._stream.fileno(), sys.stdout.fileno())

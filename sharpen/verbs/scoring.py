@@ -12,6 +12,7 @@ from sharpen.score.process import NoisyStepChecker, WithProcess
 from sharpen.score.table import table_to_verdicts, verdicts_to_table
 from sharpen.score.verdict import Verdict
 from sharpen.score.verify import Verifier, answer_verifier, judge_group, source_verifier
+from sharpen.tasks.task import TaskSource
 from sharpen.verbs.asking import Reward
 
 if TYPE_CHECKING:
@@ -22,16 +23,21 @@ UNIT_GROUPS = 512
 
 def verifier_of(run: Run, reward: Reward, tasks: str) -> Verifier:
     """The verifier that ``reward`` names, with the checker of source ``tasks`` where it needs one."""
-    if reward.verifier == "source":
-        outcome: Verifier = source_verifier(run.source(tasks))
-    else:
-        outcome = answer_verifier(reward.verifier)
+    return named(reward, run.source(tasks), run.seed)
+
+
+def named(reward: Reward, source: TaskSource, seed: int) -> Verifier:
+    """The verifier that ``reward`` names over ``source``; ``seed`` is the run's, for noisy ones.
+
+    Raises SharpenError for an unknown name, or a source that cannot check what the reward needs.
+    """
+    outcome = source_verifier(source) if reward.verifier == "source" else answer_verifier(reward.verifier)
     if reward.process == "none":
         return outcome
     if reward.process == "noisy_steps":
-        noise = stream(run.seed, "noisy_steps")
-        source: Any = run.source(tasks)
-        return WithProcess(outcome, NoisyStepChecker(source, noise, flip=reward.flip, sd=reward.sd))
+        checker: Any = source
+        noise = stream(seed, "noisy_steps")
+        return WithProcess(outcome, NoisyStepChecker(checker, noise, flip=reward.flip, sd=reward.sd))
     raise SharpenError(f"process reward {reward.process!r} needs a trained scorer: pass it as a verifier")
 
 
