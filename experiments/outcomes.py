@@ -79,7 +79,10 @@ class Result:
         """Where the numbers come from."""
         seeds = {len(arm.runs) for arm in self.arms}
         told = f"{min(seeds)} seeds" if len(seeds) == 1 else f"{min(seeds)} to {max(seeds)} seeds"
-        return f"`{self.command}`, {told}, base {self.base} ({self.checksum[:8]}), {self.date}."
+        row = self.arms[0].rows("held_out")[0][0]
+        sampled = len(self.arms[0].runs[0]["items"][T1]["base"])
+        exam = f"{row['n_questions']:,} held-out questions, {sampled:,} of them at T=1"
+        return f"`{self.command}`, {told}, {exam}, base {self.base} ({self.checksum[:8]}), {self.date}."
 
     def arm(self, name: str) -> Arm:
         """The arm of this name. KeyError where there is none."""

@@ -266,7 +266,7 @@ def settings() -> str:
     """B-STaR's defaults here beside the paper's values."""
     ours = Settings()
     o, target = ours.optimizer, -(-ours.selected // ours.queries)
-    rate = f"{o.lr:g}, {o.schedule}, {o.warmup_steps} steps of warm-up"
+    rate = f"{o.lr:g} to {o.min_lr:g}, {o.schedule}, {o.warmup_steps} steps of warm-up"
     rows = [
         ["`rounds`", "9", str(ours.rounds)],
         ["`queries` a round (M)", "11,500 (MATH)", f"{ours.queries:,} of a pool of {ours.pool:,}"],
@@ -281,7 +281,12 @@ def settings() -> str:
         ["`optimizer`: learning rate", "4.12e-6 to 2e-7, one cosine", rate],
         ["`max_new_tokens`", "768", str(ours.max_new_tokens)],
     ]
-    return markdown(["setting", "paper or its code", "default here"], rows, left=3)
+    one = (
+        "With n* = 1 the balance score of a question is the share of right answers among those selected, and 0 "
+        "without one: more than one right answer earns nothing."
+    )
+    table = markdown(["setting", "paper or its code", "default here"], rows, left=3)
+    return f"{table}\n\n{one}" if target == 1 else table
 
 
 def listed(values: Sequence[float]) -> str:

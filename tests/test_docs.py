@@ -168,7 +168,7 @@ def test_tables_tell_what_was_run(measured):
     # 1 round of 4 questions x 2; the search: 2 questions x 2 at 2 temperatures
     assert (cells["attempts"], cells["other attempts"], cells["updates"]) == ("8", "8", "1")
     text = tables.region("demo-nano")
-    assert "`run demo`, 2 seeds, base nano (" in text
+    assert "`run demo`, 2 seeds, 6 held-out questions, 4 of them at T=1, base nano (" in text
     assert "2026-01-02" in text
 
 
