@@ -21,6 +21,7 @@ from sharpen.learn.optimizer import AdamW
 from sharpen.learn.row import Row
 from sharpen.learn.rows import check_rows
 from sharpen.learn.state import Partial, TrainState
+from sharpen.runs import faults
 from sharpen.runs.streams import Stream
 from sharpen.sample.policy import Policy, checksum
 from sharpen.sample.policy import state as weights_of
@@ -114,6 +115,7 @@ def accumulate(
                 raise NotFinite(f"{objective.name}: term {term!r} is {values[term]}")
         loss = torch.stack([v * (weights[t] / denominators[t]) for t, v in sums.items()]).sum()
         torch.autograd.backward(loss)
+        faults.point("learn.microbatch")
     return values
 
 
