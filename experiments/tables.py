@@ -282,8 +282,8 @@ def settings() -> str:
         ["`max_new_tokens`", "768", str(ours.max_new_tokens)],
     ]
     one = (
-        "With n* = 1 the balance score of a question is the share of right answers among those selected, and 0 "
-        "without one: more than one right answer earns nothing."
+        "With n* = 1 the balance score of a question is the share of right answers among those "
+        "selected, and 0 without one: a second right answer earns nothing."
     )
     table = markdown(["setting", "paper or its code", "default here"], rows, left=3)
     return f"{table}\n\n{one}" if target == 1 else table
