@@ -5,7 +5,7 @@ BIN := .venv/bin
 .PHONY: demo install test lint clean
 
 demo: install
-	$(BIN)/sharpen run b_star --seeds 3
+	$(BIN)/sharpen run online_rft --seeds 3
 
 install: .venv/installed
 

@@ -73,22 +73,24 @@ def with_base(base: str) -> dict[str, Experiment]:
     """The experiments on one base model."""
     model = (f"model={base}",)
 
-    def fixed(t: float, tau: float) -> Arm:
-        return Arm(f"fixed T={t} tau={tau}", "b_star", (*model, f"schedule=[[{t},{tau}]]"))
-
     demo = (
-        Arm("b_star", "b_star", model),
-        Arm("shuffled rewards", "b_star", (*model, "control=shuffled")),
-        Arm("random of n", "b_star", (*model, "control=random")),
-        Arm("gold SFT", "sft", model),
+        Arm("online_rft", "online_rft", model),
+        Arm("shuffled rewards", "online_rft", (*model, "control=shuffled")),
+        Arm("random of n", "online_rft", (*model, "control=random")),
+        Arm("gold SFT", "sft", (*model, "gold=4096")),
     )
-    kin = tuple(Arm(name, name, model) for name in ("star", "rest_em", "rft", "iterative_rft", "online_rft"))
+    kin = tuple(Arm(name, name, model) for name in ("star", "rest_em", "rft", "iterative_rft"))
+    # as many samples in all as B-STaR draws: its search takes monitored x temperatures questions a round
+    equal = (*model, "queries=768")
     schedules = (
         Arm("b_star", "b_star", model),
-        Arm("online RFT (T=1, tau=0)", "b_star", (*model, "schedule=[[1.0,0.0]]")),
-        *(fixed(t, tau) for t in (0.7, 1.0, 1.3) for tau in (-0.2, 0.4, 0.8) if (t, tau) != (1.0, 0.0)),
-        Arm("random schedule", "b_star", model, ("b_star", random_schedule)),
-        Arm("shuffled schedule", "b_star", model, ("b_star", shuffled)),
+        Arm("online RFT (T=1, tau=0)", "b_star", (*equal, "schedule=[[1.0,0.0]]")),
+        *(
+            Arm(f"fixed T={t} tau={tau}", "b_star", (*equal, f"schedule=[[{t},{tau}]]"))
+            for t, tau in ((0.7, 0.0), (1.0, 0.8), (1.3, 0.8))
+        ),
+        Arm("random schedule", "b_star", equal, ("b_star", random_schedule)),
+        Arm("shuffled schedule", "b_star", equal, ("b_star", shuffled)),
     )
     return {
         "demo": Experiment(3, demo),
@@ -129,7 +131,7 @@ def final(folder: Path) -> str:
 def collect(arm: Arm, extra: Settings, folder: Path, seed: int) -> dict[str, Any]:
     """What the result file keeps of a run."""
     manifest = read_manifest(folder)
-    keep = ("held_out", "balance", "score", "learn")
+    keep = ("held_out", "balance", "score", "learn", "sft")
     drop = ("losses", "table", "key", "step")
     rows = [{k: v for k, v in r.items() if k not in drop} for r in manifest.metrics if r.get("name") in keep]
     seconds = [json.loads(line)["seconds"] for line in (folder / "timing.jsonl").read_text().splitlines()]

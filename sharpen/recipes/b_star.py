@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
 from pydantic import Field
 
-from sharpen.recipes.settings import SelfTraining
+from sharpen.learn.config import OptimizerConfig
+from sharpen.recipes.settings import SelfTraining, decaying
 from sharpen.sample.law import SamplingLaw
 from sharpen.select.above import above
 from sharpen.select.balance import n_star, search
@@ -34,13 +35,27 @@ Grid = Annotated[tuple[float, ...], Field(min_length=1)]
 class Settings(SelfTraining):
     """Settings of B-STaR."""
 
+    tasks: str = "countdown"
+    """Where questions come from; balancing needs questions with several right answers."""
+    rounds: Annotated[int, Field(gt=0)] = 4
+    """How often the loop runs."""
+    pool: Annotated[int, Field(gt=0)] = 3584
+    """Distinct training questions; rounds walk through them, newly shuffled each time through."""
+    queries: Annotated[int, Field(gt=0)] = 512
+    """Questions attempted a round (M)."""
+    samples: Annotated[int, Field(gt=0)] = 8
+    """Attempts a question (K)."""
+    steps: Annotated[int, Field(gt=0)] = 60
+    """Optimizer updates a round."""
+    optimizer: OptimizerConfig = decaying(240, lr=5e-4)
+    """AdamW and its schedule, one over all rounds."""
     temperatures: Grid = (0.4, 0.7, 1.0, 1.3)
     """Temperatures tried before each round."""
     thresholds: Grid = (-0.6, -0.4, -0.2, 0.0, 0.2, 0.4, 0.6, 0.8, 1.0, 1.2, 1.4)
     """Reward thresholds tried on the samples of each temperature."""
     monitored: Annotated[int, Field(gt=0)] = 64
     """Training questions on which the balance is measured (Q_dev)."""
-    selected: Annotated[int, Field(gt=0)] = 2048
+    selected: Annotated[int, Field(gt=0)] = 1024
     """N: attempts to select a round; the smallest per-question cap that reaches it is used."""
     tau_from: Literal["dev", "full"] = "dev"
     """Take the threshold from the monitored questions (paper), or again from the whole round (its code)."""

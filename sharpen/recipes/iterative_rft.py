@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
 from pydantic import Field
 
-from sharpen.recipes.settings import SelfTraining
+from sharpen.learn.config import OptimizerConfig
+from sharpen.recipes.settings import SelfTraining, decaying
 from sharpen.select.above import above
 from sharpen.select.controls import controlled
 from sharpen.select.selection import Selection
@@ -27,9 +28,11 @@ class Settings(SelfTraining):
 
     rounds: Annotated[int, Field(gt=0)] = 2
     """How often the loop runs."""
-    steps: Annotated[int, Field(gt=0)] = 120
+    steps: Annotated[int, Field(gt=0)] = 80
     """Optimizer updates a round."""
-    pool: Annotated[int, Field(gt=0)] = 1024
+    optimizer: OptimizerConfig = decaying(80)
+    """AdamW and its schedule, new in every round."""
+    pool: Annotated[int, Field(gt=0)] = 8192
     """Training questions; all of them are attempted in every round."""
     per_query: Annotated[int, Field(ge=0)] = 4
     """At most this many attempts a question; 0: all."""

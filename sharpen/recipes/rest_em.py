@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Annotated
 
 from pydantic import Field
 
-from sharpen.recipes.settings import SelfTraining
+from sharpen.learn.config import OptimizerConfig
+from sharpen.recipes.settings import SelfTraining, decaying
 from sharpen.select.above import above
 from sharpen.select.controls import controlled
 from sharpen.select.selection import Selection
@@ -29,8 +30,14 @@ class Settings(SelfTraining):
     """Keep the k likeliest tokens; 0 is off."""
     per_query: Annotated[int, Field(ge=0)] = 10
     """At most this many attempts a question; 0: all."""
+    queries: Annotated[int, Field(gt=0)] = 4096
+    """Questions attempted a round."""
+    samples: Annotated[int, Field(gt=0)] = 4
+    """Attempts a question (the paper: 32)."""
     steps: Annotated[int, Field(gt=0)] = 120
     """Optimizer updates a round, from the base each time."""
+    optimizer: OptimizerConfig = decaying(120)
+    """AdamW and its schedule, new in every round."""
 
 
 def rest_em(run: Run, config: Settings) -> None:

@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
 from pydantic import Field
 
-from sharpen.recipes.settings import SelfTraining
+from sharpen.learn.config import OptimizerConfig
+from sharpen.recipes.settings import SelfTraining, decaying
 from sharpen.select.above import above
 from sharpen.select.controls import controlled, gold_only
 from sharpen.select.selection import Selection, joined
@@ -28,9 +29,9 @@ class Settings(SelfTraining):
 
     rounds: Annotated[int, Field(gt=0, le=1)] = 1
     """RFT is a single pass."""
-    pool: Annotated[int, Field(gt=0)] = 1024
+    pool: Annotated[int, Field(gt=0)] = 4096
     """Training questions; all are attempted."""
-    samples: Annotated[int, Field(gt=0)] = 16
+    samples: Annotated[int, Field(gt=0)] = 8
     """Attempts a question (the paper: 100)."""
     temperature: Annotated[float, Field(ge=0)] = 0.7
     """Sampling temperature of the attempts."""
@@ -38,8 +39,10 @@ class Settings(SelfTraining):
     """Questions of the pool whose worked solutions are the original data."""
     sft_steps: Annotated[int, Field(gt=0)] = 40
     """Updates on the original data that make the model which samples."""
-    steps: Annotated[int, Field(gt=0)] = 200
+    steps: Annotated[int, Field(gt=0)] = 120
     """Updates of the base on original and kept data."""
+    optimizer: OptimizerConfig = decaying(120)
+    """AdamW and its schedule, new for each of the two trainings."""
 
     TINY: ClassVar[Mapping[str, Any]] = {
         **{k: v for k, v in SelfTraining.TINY.items() if k != "rounds"},

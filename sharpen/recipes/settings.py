@@ -17,10 +17,10 @@ Positive = Annotated[int, Field(gt=0)]
 Count = Annotated[int, Field(ge=0)]
 
 
-def decaying(total_steps: int) -> OptimizerConfig:
+def decaying(total_steps: int, lr: float = 1.2e-4) -> OptimizerConfig:
     """The default optimizer: a short warm-up, then a straight fall over ``total_steps`` updates to a floor
     that further rounds go on with."""
-    return OptimizerConfig(lr=6e-4, min_lr=3e-5, schedule="linear", warmup_steps=10, total_steps=total_steps)
+    return OptimizerConfig(lr=lr, min_lr=lr / 12, schedule="linear", warmup_steps=10, total_steps=total_steps)
 
 
 class SelfTraining(Config):
@@ -31,13 +31,13 @@ class SelfTraining(Config):
     tasks: str = "order:level=1"
     """Where questions come from: a family with its parameters (countdown:level=3), reasoning_gym:NAME, or a
     file (jsonl:PATH)."""
-    rounds: Positive = 3
+    rounds: Positive = 2
     """How often the loop runs."""
-    pool: Positive = 8192
+    pool: Positive = 16384
     """Distinct training questions; rounds walk through them, newly shuffled each time through."""
-    queries: Positive = 2048
+    queries: Positive = 8192
     """Questions attempted a round."""
-    samples: Positive = 4
+    samples: Positive = 2
     """Attempts a question."""
     temperature: Annotated[float, Field(ge=0)] = 1.0
     """Sampling temperature of the attempts."""
@@ -62,7 +62,7 @@ class SelfTraining(Config):
     """Attempts per optimizer update."""
     tokens_per_microbatch: Positive = 4096
     """Tokens per forward and backward pass: speed, memory and rounding only."""
-    optimizer: OptimizerConfig = decaying(240)
+    optimizer: OptimizerConfig = decaying(160)
     """AdamW and its schedule."""
     method: Literal["full", "lora"] = "full"
     """Train all weights, or low-rank adapters."""

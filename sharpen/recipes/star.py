@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
 from pydantic import Field
 
+from sharpen.learn.config import OptimizerConfig
 from sharpen.recipes.settings import SelfTraining
 from sharpen.sample.law import GREEDY, SamplingLaw
 from sharpen.select.above import above
@@ -29,9 +30,9 @@ if TYPE_CHECKING:
 class Settings(SelfTraining):
     """Settings of STaR."""
 
-    rounds: Annotated[int, Field(gt=0)] = 6
+    rounds: Annotated[int, Field(gt=0)] = 4
     """Outer loops at most."""
-    pool: Annotated[int, Field(gt=0)] = 2048
+    pool: Annotated[int, Field(gt=0)] = 4096
     """Training questions; all are attempted in every round."""
     samples: Annotated[int, Field(gt=0)] = 1
     """Attempts a question: one is greedy, more are drawn at ``temperature``."""
@@ -43,6 +44,8 @@ class Settings(SelfTraining):
     """Train the original base each round (the paper), or go on from the last model."""
     steps: Annotated[int, Field(gt=0)] = 40
     """Optimizer updates of the first round."""
+    optimizer: OptimizerConfig = OptimizerConfig(lr=1.2e-4, warmup_steps=10)
+    """AdamW; new in every round."""
     growth: Annotated[float, Field(ge=1)] = 1.2
     """Factor on the updates from round to round."""
     validation: Annotated[int, Field(ge=0)] = 150
