@@ -78,8 +78,11 @@ def hierarchical_bootstrap(
 def _replicates(
     table: NDArray[np.float64], size: int, of_seeds: np.random.Generator, of_items: np.random.Generator
 ) -> NDArray[np.float64]:
-    """Means of ``size`` replicates. How often each seed or item is drawn is a multinomial count."""
+    """Means of ``size`` replicates. How often each seed or item is drawn is a multinomial count.
+
+    Items with equal values in every seed are drawn as one bin: the same distribution, and few bins."""
     seeds, items = table.shape
+    columns, copies = np.unique(table, axis=1, return_counts=True)
     seed_counts = of_seeds.multinomial(seeds, np.full(seeds, 1 / seeds), size=size)
-    item_counts = of_items.multinomial(items, np.full(items, 1 / items), size=size)
-    return np.einsum("rs,rs->r", seed_counts, item_counts @ table.T) / (seeds * items)
+    item_counts = of_items.multinomial(items, copies / items, size=size).astype(np.float64)
+    return np.einsum("rs,rs->r", seed_counts, item_counts @ columns.T) / (seeds * items)
