@@ -6,4 +6,4 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.setdefault("MKL_NUM_THREADS", "1")
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 
-import sharpen  # noqa: E402, F401  (sets MKL_CBWR)
+import sharpen  # noqa: F401  (sets MKL_CBWR)
