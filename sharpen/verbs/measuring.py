@@ -55,9 +55,6 @@ def items(greedy: Groups, sampled: Groups) -> pa.Table:
 
 
 def _metrics(source: TaskSource, greedy: Groups, sampled: Groups) -> dict[str, Any]:
-    return held_out_metrics(
-        greedy,
-        sampled,
-        canonical=source.canonical_answer,
-        **({"equations": source.equations} if hasattr(source, "equations") else {}),
-    )
+    # a source may say what its reasoning steps are; else arithmetic equations are looked for
+    steps = getattr(source, "equations", None)
+    return held_out_metrics(greedy, sampled, canonical=source.canonical_answer, equations=steps)
