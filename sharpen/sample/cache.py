@@ -21,7 +21,7 @@ from torch import Tensor
 
 from sharpen.sample.attention import Layer, cap, causal
 
-WIDTH = 32
+WIDTH = 16
 """Attention spans a multiple of this many positions, so the shape of a step changes rarely."""
 SPLIT = 128
 """Positions in one product of weights and values; see above."""

@@ -45,7 +45,7 @@ PREFILL_TOKENS = 2048
 """Prompt tokens prefilled in one pass."""
 PACK_TOKENS = 4096
 """Tokens annotated in one pass."""
-CACHE_BYTES = 4 << 30
+CACHE_BYTES = 1 << 30
 """The batch is made smaller where its cache would be larger than this."""
 
 
