@@ -22,7 +22,7 @@ import torch
 from torch import Tensor
 from transformers import PreTrainedModel
 
-from sharpen.errors import SharpenError
+from sharpen.errors import NotFinite, SharpenError
 from sharpen.sample import exact
 from sharpen.sample.cache import Cache, Decode, Prefill, Prefix
 from sharpen.sample.decode import permitted
@@ -125,6 +125,9 @@ class NativeEngine:
             texts = [torch.from_numpy(sequences[i]).long() for i in chosen]
             replayed = [None if kept is None else kept[i] for i in chosen]
             results += _annotate(module, texts, law or SamplingLaw(), replayed, hidden)
+        for i, note in enumerate(results):
+            if not np.isfinite(note.certainty).all():
+                raise NotFinite(f"policy {policy.version}: logits of sequence {i} are not finite")
         return results
 
     def _module(self, policy: Policy) -> PreTrainedModel:

@@ -160,8 +160,11 @@ def test_logits_that_are_not_numbers_name_policy_and_stream():
     weights = {**policy.weights, "model.norm.weight": torch.full((48,), torch.inf)}
     engine, asked = NativeEngine(), requests(8)
     engine.generate(policy, asked)
+    broken = policy.with_weights(weights, "broken")
     with pytest.raises(NotFinite, match=r"policy broken: logits of n/0"):
-        engine.generate(policy.with_weights(weights, "broken"), asked)
+        engine.generate(broken, asked)
+    with pytest.raises(NotFinite, match=r"policy broken: logits of sequence 0"):
+        engine.annotate(broken, [r.tokens for r in asked[4:]])
 
 
 def test_bad_requests_are_refused_by_name():
