@@ -94,7 +94,7 @@ NOTE = (
 
 
 def demo(result: Result) -> str:
-    """B-STaR and its controls."""
+    """The default run and its controls."""
     heads = ["arm", *BOTH, "rows selected", "tokens a row", *SPENT]
     rows = [
         [
@@ -112,12 +112,13 @@ def demo(result: Result) -> str:
 
 def demo_words(result: Result) -> str:
     """What was asked of the demo, and whether it is so."""
-    gain, greedy_low, _ = change(result.arm("b_star"), GREEDY)
+    ours = result.arm("online_rft")
+    gain, greedy_low, _ = change(ours, GREEDY)
     _, low, high = change(result.arm("shuffled rewards"), GREEDY)
-    t1 = change(result.arm("b_star"), T1)
+    t1 = change(ours, T1)
     enough = "yes" if gain >= 0.15 else "no"
     return (
-        f"B-STaR's greedy change is {100 * gain:+.1f} points. At least 15: {enough}. Interval above 0: "
+        f"The default run's greedy change is {100 * gain:+.1f} points. At least 15: {enough}. Interval above 0: "
         f"{'yes' if greedy_low > 0 else 'no'}; at T=1: {'yes' if t1[1] > 0 else 'no'}. With shuffled rewards "
         f"the interval of the change lies within 3 points of 0: "
         f"{'yes' if low >= -0.03 and high <= 0.03 else 'no'}."
@@ -125,13 +126,17 @@ def demo_words(result: Result) -> str:
 
 
 def recipes(result: Result) -> tuple[dict[str, Arm], str]:
-    """Every recipe's arm by its name, and where they come from; B-STaR and SFT were run by the demo."""
-    found = {arm.name: arm for arm in result.arms}
-    first = read("demo", result.base)
-    if first is None:
-        return found, result.caption
-    found = {"sft": first.arm("gold SFT"), **found, "b_star": first.arm("b_star")}
-    return found, f"{result.caption} `sft` and `b_star`: {first.caption}"
+    """Every recipe's arm by its name, and where they come from; Online RFT and SFT were run by the demo.
+
+    B-STaR has a task of its own, and tables of its own."""
+    found, captions = {arm.name: arm for arm in result.arms}, [result.caption]
+    if first := read("demo", result.base):
+        found = {"sft": first.arm("gold SFT"), **found, "online_rft": first.arm("online_rft")}
+        captions.append(f"`sft` and `online_rft`: {first.caption}")
+    if own := read("b_star", result.base):
+        found["b_star"] = own.arm("b_star")
+        captions.append(f"`b_star`, on `countdown`: {own.caption}")
+    return found, " ".join(captions)
 
 
 def methods(result: Result) -> str:

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 import sharpen.recipes.b_star as recipe
+import sharpen.recipes.online_rft as online_rft
 from sharpen.cli import VERBS, main
 from sharpen.measure.report import METRICS
 from sharpen.recipes import RECIPES
@@ -84,8 +85,8 @@ def test_the_python_of_the_front_page_runs(tmp_path, monkeypatch, capsys):
     [code] = re.findall(r"^```python\n(.*?)^```", (ROOT / "README.md").read_text(), re.DOTALL | re.MULTILINE)
     assert len([line for line in code.splitlines() if line]) == 5
     monkeypatch.chdir(tmp_path)
-    small = load(recipe.Settings, None, SMALLEST)
-    monkeypatch.setattr(recipe, "Settings", lambda: small)
+    small = load(online_rft.Settings, None, SMALLEST[:-3])
+    monkeypatch.setattr(online_rft, "Settings", lambda: small)
     exec(compile(code, "README.md", "exec"), {})
     assert "held out" in capsys.readouterr().out
 
@@ -159,8 +160,8 @@ def body(name):
 
 def test_tables_tell_what_was_run(measured):
     demo = body("demo-nano")
-    assert [row[0] for row in demo[2:]] == ["b_star", "shuffled rewards", "random of n", "gold SFT"]
-    arm = outcomes.read("demo", "nano").arm("b_star")
+    assert [row[0] for row in demo[2:]] == ["online_rft", "shuffled rewards", "random of n", "gold SFT"]
+    arm = outcomes.read("demo", "nano").arm("online_rft")
     base, final = (float(arm.outcomes("accuracy_greedy", end).mean()) for end in ("base", "final"))
     assert demo[2][1:3] == [f"{100 * base:.1f}", f"{100 * final:.1f}"]
     assert demo[2][3].startswith(f"{100 * (final - base):+.1f} (")
@@ -199,12 +200,12 @@ def test_the_claim_is_judged_by_the_numbers(measured):
     assert "The criteria are met" in better
     assert better.count("the interval is above 0") == 3
     for row in found["runs"]:
-        if row["arm"] == "fixed T=1.3 tau=0.4":
+        if row["arm"] == "fixed T=1.3 tau=0.8":
             row["items"]["accuracy_greedy"]["final"] = "1" * n
         elif row["arm"] == "b_star":
             row["items"]["accuracy_greedy"]["final"] = "1" * (n - 1) + "0"
     worse = tables.b_star_words(outcomes.result_of(found))
-    assert "(fixed T=1.3 tau=0.4)" in worse
+    assert "(fixed T=1.3 tau=0.8)" in worse
     assert "The criteria are not met" in worse
 
 
@@ -219,7 +220,10 @@ def test_what_was_not_measured_says_how(measured):
     (measured / "demo-nano.json").unlink()
     outcomes.read.cache_clear()
     assert tables.region("demo-nano") == "Not measured yet: run `python experiments/run.py demo --base nano`."
-    assert {row[0] for row in body("methods-nano")[2:]} == {f"`{n}`" for n in RECIPES} - {"`sft`", "`b_star`"}
+    assert {row[0] for row in body("methods-nano")[2:]} == {f"`{n}`" for n in RECIPES} - {
+        "`sft`",
+        "`online_rft`",
+    }
 
 
 def test_kept_intervals_are_those_of_their_values(tmp_path):
