@@ -17,16 +17,27 @@ MEMORY = Path("/dev/shm")
 _root = tempfile.TemporaryDirectory(dir=MEMORY if MEMORY.is_dir() else None)
 
 
-def settings(recipe: str, *changes: str) -> Config:
-    """The recipe's tiny settings with ``key=value`` changes."""
-    return load(recipes.recipe(recipe).load()[1], overrides=changes, tiny=True)
+PINNED = (
+    "tasks=countdown",
+    "optimizer.lr=0.0005",
+    "optimizer.min_lr=0",
+    "optimizer.schedule=constant",
+    "optimizer.warmup_steps=10",
+    "optimizer.total_steps=0",
+)
+"""Settings that recipes may have different defaults for; with these, recipes can be compared."""
+
+
+def settings(recipe: str, *changes: str, pinned: bool = True) -> Config:
+    """The recipe's tiny settings with ``key=value`` changes, over ``PINNED`` ones or those it ships with."""
+    return load(recipes.recipe(recipe).load()[1], overrides=(*PINNED * pinned, *changes), tiny=True)
 
 
 @cache
-def finished(recipe: str, *changes: str) -> Path:
+def finished(recipe: str, *changes: str, pinned: bool = True) -> Path:
     """The folder of a finished tiny run, made once a session: read it, never change it."""
     folder = Path(tempfile.mkdtemp(dir=_root.name)) / recipe
-    execute(recipe, settings(recipe, *changes), folder)
+    execute(recipe, settings(recipe, *changes, pinned=pinned), folder)
     return folder
 
 

@@ -324,7 +324,7 @@ def test_process_rewards_are_added_and_truncation_gets_the_least(tmp_path):
         assert parts["correct"] in (0.0, 1.0)
         assert -1 <= parts["process"] <= 1
     assert all(dict(v["parts"])["process"] == -1.0 for v in cut)
-    assert len({v["score"] for v in verdicts}) > len(verdicts) // 4  # noise makes thresholds matter
+    assert len({v["score"] for v in verdicts}) > 4  # not 0 and 1 alone: thresholds matter
 
 
 def test_a_trained_step_scorer_gives_the_process_reward(tmp_path):

@@ -1,6 +1,7 @@
 """Every recipe from its first line to its last, tiny but real: a shipped model, real files."""
 
 import json
+from functools import partial
 
 import pytest
 import torch
@@ -10,8 +11,11 @@ from sharpen.cli import main
 from sharpen.errors import SharpenError
 from sharpen.recipes.execute import execute
 from sharpen.runs.store import compare_exact, read_manifest
-from tests.tiny import finished, rounds, settings, steps, stored
+from tests import tiny
+from tests.tiny import rounds, steps, stored
 
+settings = partial(tiny.settings, pinned=False)  # what `--tiny` gives
+finished = partial(tiny.finished, pinned=False)
 NAMES = sorted(recipes.RECIPES)
 CHECKLIST = (
     "accuracy_greedy",
