@@ -119,8 +119,8 @@ def demo_words(result: Result) -> str:
     enough = "yes" if gain >= 0.15 else "no"
     return (
         f"The default run's greedy change is {100 * gain:+.1f} points. At least 15: {enough}. "
-        f"Interval above 0: {'yes' if greedy_low > 0 else 'no'}; at T=1: {'yes' if t1[1] > 0 else 'no'}. With shuffled rewards "
-        f"the interval of the change lies within 3 points of 0: "
+        f"Interval above 0: {'yes' if greedy_low > 0 else 'no'}; at T=1: {'yes' if t1[1] > 0 else 'no'}. "
+        f"With shuffled rewards the interval of the change lies within 3 points of 0: "
         f"{'yes' if low >= -0.03 and high <= 0.03 else 'no'}."
     )
 
