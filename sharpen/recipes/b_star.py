@@ -20,7 +20,7 @@ from sharpen.select.balance import n_star, search
 from sharpen.select.controls import controlled
 from sharpen.select.selection import Selection
 from sharpen.tasks.family import has_answer
-from sharpen.verbs.asking import Questions, Reward
+from sharpen.verbs.asking import Reward
 from sharpen.verbs.stepscorer import StepScorer
 
 if TYPE_CHECKING:
@@ -73,11 +73,6 @@ class Settings(SelfTraining):
     """Control: fixed (temperature, threshold) by round instead of the search; the last one is repeated."""
 
     TINY: ClassVar[Mapping[str, Any]] = {**SelfTraining.TINY, "monitored": 6, "selected": 48}
-
-    @property
-    def monitored_questions(self) -> Questions:
-        """Q_dev: the same training questions before every round."""
-        return Questions(self.tasks, self.monitored, self.monitored)
 
     @property
     def reward_with_process(self) -> Reward:

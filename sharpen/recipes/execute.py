@@ -58,13 +58,14 @@ def execute(
     """Run (or resume) ``recipe`` with ``config`` in ``folder``.
 
     Returns:
-        What it cost and where it ended: ``samples``, ``tokens``, ``updates``, ``rows_learnt``, ``exact``.
+        What it cost and where it ended: ``samples``, ``tokens``, ``updates``, ``rows_learnt``.
 
     Raises:
         SharpenError: bad settings, an existing run, changed inputs or code on resume.
     """
     function, _ = entry_of(recipe).load()
-    environment = {"code": code_digest(), "versions": versions(), "numerics": numerics()}
+    place = numerics()
+    environment = {"code": code_digest(), "versions": versions(), "numerics": place}
     text = config.to_toml()
     if resume:
         journal = Journal.open(folder, environment=environment, accept_code=accept_code)
@@ -79,11 +80,11 @@ def execute(
         if isinstance(config, SelfTraining):
             options = {"stop_on_warning": config.stop_on_warning, "keep": config.keep}
         run = Run(journal, seed=seed, engine=engine, progress=progress, **options)
-        threads = numerics()["threads"]
+        threads = place["threads"]
         run.progress.say(f"{recipe}, seed {seed}, {threads} thread{'s' * (threads != 1)}: {folder}")
         for note in journal.notes:
             run.progress.say(note)
-        if not numerics()["exact"]:
+        if not place["exact"]:
             run.progress.warn("exact mode is off: results repeat only statistically on this machine")
         function(run, config)
         return cost(journal)
