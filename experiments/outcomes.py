@@ -19,8 +19,8 @@ from sharpen.measure.intervals import hierarchical_bootstrap
 from sharpen.runs.streams import stream
 
 GREEDY, T1 = "accuracy_greedy", "accuracy_t1"
-SCALE = {GREEDY: 1, T1: 8}
-"""What an outcome's digit is divided by."""
+VARIED = "pass_k_4"
+"""Pass@K-4 of a question with K attempts: 1 where four different ones are right."""
 
 Interval = tuple[float, float, float]
 """Mean, low, high (95 %)."""
@@ -40,8 +40,16 @@ class Arm:
 
     def outcomes(self, measure: str, end: End) -> NDArray[np.float64]:
         """``(seeds, questions)``, in 0 .. 1."""
-        rows = [[int(d) for d in run["items"][measure][end]] for run in self.runs]
-        return np.array(rows, dtype=np.float64) / SCALE[measure]
+        if measure == VARIED:
+            return (self._counted("unique_correct", end) >= 4).astype(np.float64)
+        return self._counted(measure, end)
+
+    def _counted(self, measure: str, end: End) -> NDArray[np.float64]:
+        rows = [
+            [int(d, 36) / run["items"][measure]["of"] for d in run["items"][measure][end]]
+            for run in self.runs
+        ]
+        return np.array(rows, dtype=np.float64)
 
     def rows(self, name: str) -> list[list[dict[str, Any]]]:
         """Each seed's metrics rows of this name, in the order of rounds."""

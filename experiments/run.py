@@ -14,7 +14,7 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,9 +22,11 @@ from typing import Any
 
 from sharpen.runs.manifest import read_manifest
 from sharpen.runs.streams import stream
-from sharpen.studio.items import held_out_items
+from sharpen.studio.items import COLUMNS, held_out_items
 
 HERE = Path(__file__).parent
+T1, UNIQUE = "accuracy_t1", "unique_correct"
+DIGITS = "0123456789abcdefghijklmnopqrstuvwxyz"
 Settings = tuple[str, ...]
 
 
@@ -136,7 +138,8 @@ def collect(arm: Arm, extra: Settings, folder: Path, seed: int) -> dict[str, Any
     rows = [{k: v for k, v in r.items() if k not in drop} for r in manifest.metrics if r.get("name") in keep]
     seconds = [json.loads(line)["seconds"] for line in (folder / "timing.jsonl").read_text().splitlines()]
     samples = sum(s["result"]["samples"] for k, s in manifest.steps.items() if "/sample:" in f"/{k}")
-    ends = held_out_items(folder)
+    ends = held_out_items(folder, {**COLUMNS, "unique": UNIQUE})
+    attempts = rows[0]["n_samples"] // len(ends[T1]["base"])
     return {
         "arm": arm.name,
         "seed": seed,
@@ -146,13 +149,14 @@ def collect(arm: Arm, extra: Settings, folder: Path, seed: int) -> dict[str, Any
         "seconds": round(sum(seconds)),
         "samples": samples,
         "rounds": rows,
-        "items": {m: {end: digits(values.values(), m) for end, values in e.items()} for m, e in ends.items()},
-    }  # fmt: skip
+        "items": {m: packed(by_end, attempts if m == T1 else 1) for m, by_end in ends.items()},
+    }
 
 
-def digits(values: Iterable[float], measure: str) -> str:
-    """Outcomes a question as one digit each: greedy 0 or 1, sampled the number of eighths that were right."""
-    return "".join(str(round(v * (1 if measure == "accuracy_greedy" else 8))) for v in values)
+def packed(ends: Mapping[str, Mapping[str, float]], of: int) -> dict[str, Any]:
+    """Outcomes by question, each as a digit of base 36: what is counted out of ``of``."""
+    digits = {end: "".join(DIGITS[round(v * of)] for v in values.values()) for end, values in ends.items()}
+    return {"of": of, **digits}
 
 
 def main() -> None:

@@ -14,6 +14,7 @@ from outcomes import (
     GREEDY,
     INTERVALS,
     T1,
+    VARIED,
     Arm,
     Interval,
     Result,
@@ -172,7 +173,7 @@ def b_star(result: Result) -> str:
     k = max(int(m.rpartition("_")[2]) for m in ours.rows("held_out")[0][0] if _plain_pass(m))
     measures = [f"pass_at_{k}", f"pass_at_{k}_4"]
     heads = ["arm", "final greedy", "best round", "T=1", f"pass@{k}", f"Pass@{k}-4", "attempts", "search",
-             "B-STaR minus this: greedy", "T=1"]  # fmt: skip
+             "B-STaR minus this: greedy", "T=1", f"Pass@{k}-4"]  # fmt: skip
     rows = []
     for arm in result.arms:
         other = arm is not ours
@@ -184,7 +185,7 @@ def b_star(result: Result) -> str:
                 mean_last(arm, T1),
                 *(mean_last(arm, m) for m in measures),
                 *spent(arm)[:2],
-                *(span(difference(ours, arm, m)) if other else "" for m in (GREEDY, T1)),
+                *(span(difference(ours, arm, m)) if other else "" for m in (GREEDY, T1, VARIED)),
             ]
         )
     return (
@@ -241,7 +242,7 @@ def schedule(result: Result) -> str:
     return f"{markdown(heads, rows)}\n\n{result.caption}"
 
 
-ROUNDS = ("accuracy_greedy", "accuracy_t1", "pass_at_4_4", "unique_correct", "distinct_equations", "entropy")
+ROUNDS = ("accuracy_greedy", "accuracy_t1", "pass_at_16_4", "unique_correct", "distinct_equations", "entropy")
 
 
 def rounds(result: Result) -> str:

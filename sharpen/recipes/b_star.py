@@ -71,6 +71,10 @@ class Settings(SelfTraining):
     """head: how the step scorer is made."""
     schedule: tuple[tuple[float, float], ...] = ()
     """Control: fixed (temperature, threshold) by round instead of the search; the last one is repeated."""
+    held_out_sampled: Annotated[int, Field(gt=0)] = 200
+    """So many held-out questions, the first ones, are also answered at temperature 1."""
+    held_out_samples: Annotated[int, Field(gt=0)] = 16
+    """Attempts at temperature 1 a question: the K of Pass@K-S."""
 
     TINY: ClassVar[Mapping[str, Any]] = {**SelfTraining.TINY, "monitored": 6, "selected": 48}
 

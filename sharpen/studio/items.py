@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -20,16 +20,17 @@ COLUMNS = {"greedy": "accuracy_greedy", "sampled": "accuracy_t1"}
 """Columns of a measure step's stored unit (one row a question, ``task_id``), and the measure each is."""
 
 
-def held_out_items(folder: Path) -> Ends:
+def held_out_items(folder: Path, columns: Mapping[str, str] = COLUMNS) -> Ends:
     """Measure -> ``base`` or ``final`` -> task id -> value, of a run's first and last held-out step.
 
-    Empty where the run has measured fewer than two times.
+    ``columns`` says which stored columns are read, and under which name. Empty where the run
+    has measured fewer than two times.
     """
     steps = [row["key"] for row in read_manifest(folder).metrics if row.get("name") == MAIN]
     if len(steps) < 2:
         return {}
     files = unit_files(folder)
-    base, final = (_items(files.get(key, [])) for key in (steps[0], steps[-1]))
+    base, final = (_items(files.get(key, []), columns) for key in (steps[0], steps[-1]))
     return {m: {"base": base[m], "final": final[m]} for m in final if m in base}
 
 
@@ -55,13 +56,13 @@ def paired(a: Items, b: Items, *names: str) -> tuple[int, float, float, float] |
     return len(items), float(mean), float(low), float(high)
 
 
-def _items(files: Sequence[Path]) -> dict[str, Items]:
+def _items(files: Sequence[Path], columns: Mapping[str, str]) -> dict[str, Items]:
     import pyarrow.parquet as pq
 
     out: dict[str, Items] = {}
     for path in files:
         table = pq.read_table(path)
-        for column in [c for c in COLUMNS if c in table.column_names]:
+        for column in [c for c in columns if c in table.column_names]:
             values = zip(table["task_id"].to_pylist(), table[column].to_pylist(), strict=True)
-            out.setdefault(COLUMNS[column], {}).update((i, v) for i, v in values if v is not None)
+            out.setdefault(columns[column], {}).update((i, v) for i, v in values if v is not None)
     return out

@@ -6,10 +6,11 @@ from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 
-from sharpen.measure.report import held_out_metrics
+from sharpen.measure.report import held_out_metrics, unique_correct
 from sharpen.sample.law import GREEDY, SamplingLaw
 from sharpen.sample.policy import Policy
 from sharpen.score.group import Groups
+from sharpen.select.selection import Unique
 from sharpen.tasks.task import TaskSource
 from sharpen.verbs.asking import Asking, Exam, Reward
 
@@ -32,24 +33,27 @@ def measure(
         sampled = run.score(sampled, outcome, tasks=exam.tasks, name="sampled")
         step = run.journal.begin("measure", {"greedy": greedy.origin, "sampled": sampled.origin}, name=name)
         if step.result is None:
-            step.write_unit(0, items(greedy, sampled))
-            row = {"name": name, "round": run.round, **_metrics(run.source(exam.tasks), greedy, sampled)}
+            source = run.source(exam.tasks)
+            step.write_unit(0, items(greedy, sampled, source.canonical_answer))
+            row = {"name": name, "round": run.round, **_metrics(source, greedy, sampled)}
             step.finish(row, metrics=[row])
             run.progress.metrics(row)
         assert step.result is not None
         return step.result
 
 
-def items(greedy: Groups, sampled: Groups) -> pa.Table:
-    """One row a question: ``task_id``, ``greedy`` (0 or 1), ``sampled`` (share correct; null where it was
-    not asked at temperature 1)."""
+def items(greedy: Groups, sampled: Groups, canonical: Unique) -> pa.Table:
+    """One row a question: ``task_id``, ``greedy`` (0 or 1), and of its answers at temperature 1 ``sampled``
+    (share correct) and ``unique`` (different right ones by ``canonical``), null where none were drawn."""
     shares = {c.task.id: float(c.correct.mean()) for c in sampled.columns}
+    unique = {c.task.id: unique_correct(c, canonical) for c in sampled.columns}
     ids = [c.task.id for c in greedy.columns]
     return pa.table(
         {
             "task_id": ids,
             "greedy": pa.array([float(c[0]) for c in greedy.correct], pa.float64()),
             "sampled": pa.array([shares.get(i) for i in ids], pa.float64()),
+            "unique": pa.array([unique.get(i) for i in ids], pa.int32()),
         }
     )
 
