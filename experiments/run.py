@@ -20,6 +20,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from sharpen.recipes.b_star import Settings as BStar
 from sharpen.runs.manifest import read_manifest
 from sharpen.runs.streams import stream
 from sharpen.studio.items import COLUMNS, held_out_items
@@ -63,9 +64,7 @@ def shuffled(folder: Path, seed: int) -> Settings:
 
 def random_schedule(folder: Path, seed: int) -> Settings:
     """As many points drawn from the grid."""
-    from sharpen.recipes.b_star import Settings as Defaults
-
-    grid = [(t, tau) for t in Defaults().temperatures for tau in Defaults().thresholds]
+    grid = [(t, tau) for t in BStar().temperatures for tau in BStar().thresholds]
     rng = stream(seed, "experiment", "random schedule").generator()
     picks = [grid[int(rng.integers(len(grid)))] for _ in schedule_of(folder)]
     return (f"schedule={[list(p) for p in picks]}",)
@@ -82,8 +81,9 @@ def with_base(base: str) -> dict[str, Experiment]:
         Arm("gold SFT", "sft", (*model, "gold=4096")),
     )
     kin = tuple(Arm(name, name, model) for name in ("star", "rest_em", "rft", "iterative_rft"))
-    # as many samples in all as B-STaR draws: its search takes monitored x temperatures questions a round
-    equal = (*model, "queries=768")
+    # as many attempts in all as B-STaR draws: its search takes monitored x temperatures questions a round
+    searched = BStar().monitored * len(BStar().temperatures)
+    equal = (*model, f"queries={BStar().queries + searched}")
     schedules = (
         Arm("b_star", "b_star", model),
         Arm("online RFT (T=1, tau=0)", "b_star", (*equal, "schedule=[[1.0,0.0]]")),

@@ -20,7 +20,7 @@ from sharpen.tasks.countdown import Countdown, _moves
 from sharpen.tasks.expression import Node
 from sharpen.tasks.family import ANSWER, Family
 from sharpen.tasks.order import Order
-from sharpen.tasks.task import Task
+from sharpen.tasks.task import Task, hint, up_to
 
 Rng = np.random.Generator
 END = "<|end|>"
@@ -72,12 +72,9 @@ NANO_B = Mixture(
     misconception=0.3,
     gold=1500,
 )
+HINT = "{prompt} hint {answer}\n"
+"""How rationalization asks a question with its answer given away (``sharpen.tasks.task.hint``)."""
 MIXTURES = {"nano": NANO, "nano-b": NANO_B}
-
-
-def hinted(prompt: str, answer: str) -> str:
-    """The question with its answer given away, as rationalization asks it (arXiv 2203.14465)."""
-    return f"{prompt.rstrip()} hint {answer}\n"
 
 
 def products_first(task: Task) -> str:
@@ -134,7 +131,7 @@ class Corpus:
             for level in mixture.levels:
                 source = family(level=level)
                 self.families[family.name] = source
-                self.items[family.name, level] = _up_to(source, most)
+                self.items[family.name, level] = up_to(source, "base", most)
         # several ways of solving: any solution of a small countdown, not just the one it was drawn by
         self.ways = {t.id + str(level): solutions(t) for (name, level), ts in self.items.items()
                      if name == "countdown" and level < 4 for t in ts}  # fmt: skip
@@ -149,7 +146,8 @@ class Corpus:
         if kind in self.families:
             return Sample(str(task.prompt), solution + END)
         if kind == "hint":  # the answer is given away; what is learned is to write the way to it
-            return Sample(hinted(str(task.prompt), _split(solution)[1].removeprefix(ANSWER)), solution + END)
+            asked = hint(task.prompt, _split(solution)[1].removeprefix(ANSWER), HINT)
+            return Sample(str(asked), solution + END)
         asked, said = _SKILLS[kind](self, name, task, question, solution, rng)
         return Sample(f"<|user|>{asked}<|assistant|>", said + END)
 
@@ -168,15 +166,6 @@ class Corpus:
             return task, products_first(task)
         assert task.solution is not None
         return task, task.solution
-
-
-def _up_to(source: Family, most: int) -> list[Task]:
-    n = most
-    while True:
-        try:
-            return source.take("base", n)
-        except Exception:  # a small split: take what there is
-            n = len(source._items["base"])
 
 
 def _split(solution: str) -> tuple[str, str]:

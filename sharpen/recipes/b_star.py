@@ -7,7 +7,7 @@ used for the round. Otherwise it is Online RFT: weights, moments and schedule ca
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
 from pydantic import Field
@@ -19,7 +19,6 @@ from sharpen.select.above import above
 from sharpen.select.balance import n_star, search
 from sharpen.select.controls import controlled
 from sharpen.select.selection import Selection
-from sharpen.tasks.family import has_answer
 from sharpen.verbs.asking import Reward
 from sharpen.verbs.stepscorer import StepScorer
 
@@ -30,6 +29,8 @@ if TYPE_CHECKING:
     from sharpen.verbs.run import Run
 
 Grid = Annotated[tuple[float, ...], Field(min_length=1)]
+Rule = Callable[["Groups", float], Selection]
+"""Groups and a threshold -> what is learnt from."""
 
 
 class Settings(SelfTraining):
@@ -43,7 +44,7 @@ class Settings(SelfTraining):
     """Distinct training questions; rounds walk through them, newly shuffled each time through."""
     queries: Annotated[int, Field(gt=0)] = 512
     """Questions attempted a round (M)."""
-    samples: Annotated[int, Field(gt=0)] = 8
+    samples: Annotated[int, Field(gt=0)] = 16
     """Attempts a question (K)."""
     steps: Annotated[int, Field(gt=0)] = 60
     """Optimizer updates a round."""
@@ -53,7 +54,7 @@ class Settings(SelfTraining):
     """Temperatures tried before each round."""
     thresholds: Grid = (-0.6, -0.4, -0.2, 0.0, 0.2, 0.4, 0.6, 0.8, 1.0, 1.2, 1.4)
     """Reward thresholds tried on the samples of each temperature."""
-    monitored: Annotated[int, Field(gt=0)] = 64
+    monitored: Annotated[int, Field(gt=0)] = 48
     """Training questions on which the balance is measured (Q_dev)."""
     selected: Annotated[int, Field(gt=0)] = 1024
     """N: attempts to select a round; the smallest per-question cap that reaches it is used."""
@@ -71,7 +72,7 @@ class Settings(SelfTraining):
     """head: how the step scorer is made."""
     schedule: tuple[tuple[float, float], ...] = ()
     """Control: fixed (temperature, threshold) by round instead of the search; the last one is repeated."""
-    held_out_sampled: Annotated[int, Field(gt=0)] = 200
+    held_out_sampled: Annotated[int, Field(gt=0)] = 128
     """So many held-out questions, the first ones, are also answered at temperature 1."""
     held_out_samples: Annotated[int, Field(gt=0)] = 16
     """Attempts at temperature 1 a question: the K of Pass@K-S."""
@@ -98,28 +99,29 @@ def b_star(run: Run, config: Settings) -> None:
         reward = run.step_scorer(
             state.policy, config.scorer, config.questions, asking=config.asking, verifier=config.verifier
         )
+    answered = run.has_answer(config.reward, tasks=config.tasks)
+    select = rule(config, answered)
     for r in run.rounds(config.rounds):
-        temperature, threshold = balance(run, state.policy, config, reward, r)
+        temperature, threshold = balance(run, state.policy, config, reward, select, r)
         law = SamplingLaw(temperature=temperature, top_k=config.top_k)
         groups = run.sample(state.policy, config.questions, n=config.samples, law=law, asking=config.asking)
         groups = run.score(groups, reward, tasks=config.tasks)
         if config.tau_from == "full" and not config.schedule:
-            threshold = search(
-                {temperature: groups}, config.thresholds, target(config), select=rule(config)
-            ).threshold
+            whole = search({temperature: groups}, config.thresholds, target(config), select=select)
+            threshold = whole.threshold
         chosen = controlled(
             groups,
-            lambda g, t=threshold: rule(config)(g, t),
+            lambda g, t=threshold: select(g, t),
             config.control,
             run.stream("control"),
-            has_answer=has_answer,
+            has_answer=answered,
         )
         state = run.learn(state, chosen, config.learning(), asking=config.asking)
         run.measure(state.policy, config.exam, asking=config.asking, reward=config.reward)
 
 
 def balance(
-    run: Run, policy: Policy, config: Settings, reward: Reward | Verifier, r: int
+    run: Run, policy: Policy, config: Settings, reward: Reward | Verifier, select: Rule, r: int
 ) -> tuple[float, float]:
     """The round's temperature and threshold: the highest balance score on the monitored questions."""
     if config.schedule:
@@ -132,7 +134,7 @@ def balance(
             name = f"T={temperature}"
             drawn = run.sample(policy, tasks, n=config.samples, law=law, asking=config.asking, name=name)
             by_temperature[temperature] = run.score(drawn, reward, tasks=config.tasks, name=name)
-        found = search(by_temperature, config.thresholds, target(config), select=rule(config))
+        found = search(by_temperature, config.thresholds, target(config), select=select)
         run.log(
             "balance",
             {
@@ -150,13 +152,14 @@ def target(config: Settings) -> int:
     return n_star(config.selected, config.queries)
 
 
-def rule(config: Settings):  # noqa: ANN201
-    """The selection rule: strictly above the threshold, capped so that about N are kept in a round."""
+def rule(config: Settings, answered: Callable[[str], bool]) -> Rule:
+    """The selection rule: of the attempts with an answer those strictly above the threshold, capped so that
+    about N are kept in a round."""
 
     def select(groups: Groups, threshold: float) -> Selection:
         # on the monitored questions the same share of N
         total = -(-config.selected * len(groups) // config.queries)
         gold = 1.0 if config.gold else None
-        return above(groups, threshold, total=total, gold=gold, has_answer=has_answer)
+        return above(groups, threshold, total=total, gold=gold, has_answer=answered)
 
     return select

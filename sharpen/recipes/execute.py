@@ -18,7 +18,7 @@ from sharpen.sample.engine import Engine
 from sharpen.sample.exact import environment as numerics
 from sharpen.tasks.splits import assert_disjoint
 from sharpen.verbs.progress import Progress
-from sharpen.verbs.run import Run
+from sharpen.verbs.run import Made, Run
 from sharpen.verbs.scoring import named
 
 LIBRARIES = ("torch", "transformers", "tokenizers", "safetensors", "numpy", "pyarrow", "peft")
@@ -67,10 +67,11 @@ def execute(
     place = numerics()
     environment = {"code": code_digest(), "versions": versions(), "numerics": place}
     text = config.to_toml()
+    made = Made()
     if resume:
         journal = Journal.open(folder, environment=environment, accept_code=accept_code)
     else:
-        check(config)
+        made = check(config)
         header = {"recipe": recipe, "seed": seed, **environment}
         journal = Journal.create(folder, header, text)
     with journal:
@@ -79,7 +80,7 @@ def execute(
         options = {}
         if isinstance(config, SelfTraining):
             options = {"stop_on_warning": config.stop_on_warning, "keep": config.keep}
-        run = Run(journal, seed=seed, engine=engine, progress=progress, **options)
+        run = Run(journal, seed=seed, engine=engine, progress=progress, made=made, **options)
         threads = place["threads"]
         run.progress.say(f"{recipe}, seed {seed}, {threads} thread{'s' * (threads != 1)}: {folder}")
         for note in journal.notes:
@@ -90,15 +91,15 @@ def execute(
         return cost(journal)
 
 
-def check(config: Config) -> None:
+def check(config: Config) -> Made:
     """What can be wrong is found before anything is written: the model, the questions, their splits, the
-    reward."""
+    reward. Returns what was loaded for it, so that the run need not load it again."""
     if not isinstance(config, SelfTraining):
-        return
+        return Made()
     from sharpen.sample.policy import load_policy
     from sharpen.tasks.registry import make
 
-    load_policy(config.model)
+    policy = load_policy(config.model)
     source = make(config.tasks)
     reward = getattr(config, "reward_with_process", config.reward)
     # a trained step scorer comes into being only in the run
@@ -108,6 +109,7 @@ def check(config: Config) -> None:
     assert_disjoint(train, held_out, source.canonical)
     if config.queries > config.pool and config.questions.per_round > config.questions.pool:
         raise SharpenError(f"queries={config.queries} is more than pool={config.pool}: raise pool")
+    return Made({config.model: policy}, {config.tasks: source})
 
 
 def cost(journal: Journal) -> dict[str, Any]:

@@ -7,10 +7,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import combinations
 
-from sharpen.errors import SharpenError
 from sharpen.tasks.family import ANSWER
 from sharpen.tasks.splits import SPLITS, contamination, prompt_text
-from sharpen.tasks.task import Task, TaskSource
+from sharpen.tasks.task import Task, TaskSource, up_to
 
 _SHAPES = ("{}", ANSWER + "{}", "<answer>{}</answer>")
 _ARABIC = {ord("0") + d: chr(0x0660 + d) for d in range(10)}
@@ -59,7 +58,7 @@ def check_source(source: TaskSource, *, again: TaskSource | None = None, n: int 
     that can be killed.
     """
     failures: list[Failure] = []
-    items = {split: _up_to(source, split, n) for split in SPLITS}
+    items = {split: up_to(source, split, n) for split in SPLITS}
     every = [task for tasks in items.values() for task in tasks]
     judged = 0
     for task in every:
@@ -171,12 +170,3 @@ def _same(source: TaskSource, again: TaskSource, items: dict[str, list[Task]]) -
             if task != other or source.canonical(task) != again.canonical(other):
                 failures.append(Failure("item changes", task.id, f"item {i} of {split}, made again"))
     return failures
-
-
-def _up_to(source: TaskSource, split: str, n: int) -> list[Task]:
-    while n > 0:
-        try:
-            return source.take(split, n)
-        except SharpenError:
-            n //= 2  # a small data set has what it has
-    return []

@@ -16,7 +16,7 @@ from sharpen.errors import SharpenError, nearest, unknown
 from sharpen.tasks.answer import answer_of, exact
 from sharpen.tasks.rows import BadRow, digest_of, read_rows
 from sharpen.tasks.splits import SPLITS, Split, canonical_text, check_split, prompt_text, split_of
-from sharpen.tasks.task import Checked, Message, Prompt, Task
+from sharpen.tasks.task import Checked, Message, Prompt, Task, TooFew
 
 _SPLIT_NAMES: dict[str, Split] = {
     **{s: s for s in SPLITS},
@@ -159,14 +159,16 @@ class Dataset:
         """Items ``start .. start+n-1`` of a split in file order; see ``TaskSource.take``."""
         items = self._items[check_split(split)]
         if len(items) < start + n:
-            raise SharpenError(
-                f"{self.name}: split {split!r} has {len(items)} items, {start + n} were asked for"
-            )
+            raise TooFew(self.name, split, len(items), start + n)
         return items[start : start + n]
 
     def verify(self, task: Task, completion: str) -> Checked:
         """The caller's verifier."""
         return self.verifier(task, completion)
+
+    def has_answer(self, completion: str) -> bool:
+        """Whether ``answer_of`` finds one."""
+        return answer_of(completion) is not None
 
     def canonical(self, task: Task) -> str:
         """The question (user turns of a chat) as canonical text."""

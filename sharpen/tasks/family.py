@@ -12,7 +12,7 @@ import numpy as np
 from sharpen.errors import SharpenError, unknown
 from sharpen.runs.streams import stream
 from sharpen.tasks.splits import split_of
-from sharpen.tasks.task import Checked, Task
+from sharpen.tasks.task import Checked, Task, TooFew
 
 Config = TypeVar("Config")
 
@@ -38,11 +38,6 @@ def final_answer(completion: str) -> str | None:
 def derivation(completion: str) -> list[str]:
     """The lines before the answer line."""
     return completion.split(ANSWER)[0].splitlines()
-
-
-def has_answer(completion: str) -> bool:
-    """Whether a completion ends with an answer line."""
-    return final_answer(completion) is not None
 
 
 def same_equations(task: Task, completion: str) -> str:
@@ -102,6 +97,10 @@ class Family(Generic[Config]):
         """Judge a completion; never raises, whatever the text."""
         raise NotImplementedError
 
+    def has_answer(self, completion: str) -> bool:
+        """Whether a completion ends with an answer line."""
+        return final_answer(completion) is not None
+
     def steps(self, task: Task, completion: str) -> list[bool]:
         """Whether each line before the answer is a valid step; unreadable lines are not."""
         raise NotImplementedError
@@ -136,9 +135,7 @@ class Family(Generic[Config]):
             if task is None or (form := self.canonical(task)) in seen or split_of(form) != split:
                 repeats += 1
                 if repeats > _PATIENCE:
-                    raise SharpenError(
-                        f"{self.name}: split {split!r} has {len(items)} distinct items, not {start + n}"
-                    )
+                    raise TooFew(self.name, split, len(items), start + n)
                 continue
             repeats = 0
             seen.add(form)

@@ -18,7 +18,7 @@ from sharpen.errors import SharpenError, unknown
 from sharpen.runs.streams import stream
 from sharpen.tasks.answer import answer_of, foreign_digits
 from sharpen.tasks.splits import Split, canonical_text, check_split, prompt_text, split_of
-from sharpen.tasks.task import Checked, Task
+from sharpen.tasks.task import Checked, Task, TooFew
 
 # Each chunk is one dataset object with its own seed. The library seeds item i with seed + i, so
 # neighbouring seeds would share items; and some datasets draw a table of ``size`` rows when made.
@@ -142,10 +142,8 @@ class ReasoningGym:
             dry = dry + 1 if len(items) == before else 0
             if dry > _PATIENCE or (self._drawn >= _TRIES and not self._seen):
                 why = ", ".join(f"{count} {reason}" for reason, count in self.passed_over.items())
-                raise SharpenError(
-                    f"{self.name}: split {split!r} has {len(items)} distinct items, {start + n} were asked "
-                    f"for ({self._drawn} drawn{', ' + why if why else ''})"
-                )
+                why = f" ({self._drawn} drawn{', ' + why if why else ''})"
+                raise TooFew(self.name, split, len(items), start + n, why)
         return items[start : start + n]
 
     def verify(self, task: Task, completion: str) -> Checked:
@@ -163,6 +161,10 @@ class ReasoningGym:
         except Exception as e:
             return Checked(False, "unparsable", f"{type(e).__name__}: {e}"[:200])
         return Checked(score == 1.0, detail=f"score {score:g}")
+
+    def has_answer(self, completion: str) -> bool:
+        """Whether ``answer_of`` finds one."""
+        return answer_of(completion) is not None
 
     def canonical(self, task: Task) -> str:
         """The question as canonical text."""

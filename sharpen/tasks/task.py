@@ -58,6 +58,16 @@ class Checked:
     detail: str = ""
 
 
+class TooFew(SharpenError):
+    """A split has fewer items than were asked for; ``found`` is how many it has."""
+
+    def __init__(self, source: str, split: str, found: int, wanted: int, why: str = "") -> None:
+        super().__init__(
+            f"{source}: split {split!r} has {found} distinct items, {wanted} were asked for{why}"
+        )
+        self.found = found
+
+
 class GoldIsHidden(SharpenError):
     """A method that promised to work without labels read one."""
 
@@ -108,13 +118,16 @@ class TaskSource(Protocol):
     def take(self, split: str, n: int, *, start: int = 0) -> list[Task]:
         """Items ``start .. start+n-1`` of ``split`` (``base``, ``train``, ``dev`` or ``test``).
 
-        No two items of one split have the same canonical form. Raises SharpenError,
-        naming the source, when the split has fewer.
+        No two items of one split have the same canonical form. Raises TooFew when the split has fewer.
         """
         ...
 
     def verify(self, task: Task, completion: str) -> Checked:
         """Judge a completion (prefill included, prompt not)."""
+        ...
+
+    def has_answer(self, completion: str) -> bool:
+        """Whether a completion gives an answer, right or wrong, where ``verify`` looks for one."""
         ...
 
     def canonical(self, task: Task) -> str:
@@ -125,3 +138,11 @@ class TaskSource(Protocol):
         """A correct completion in canonical form (two derivations that differ only in the order of
         commutative operands are one), or None where it cannot be read."""
         ...
+
+
+def up_to(source: TaskSource, split: str, n: int) -> list[Task]:
+    """The first ``n`` items of a split, or all that it has."""
+    try:
+        return source.take(split, n)
+    except TooFew as e:
+        return source.take(split, e.found)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
+from dataclasses import dataclass, field
 from typing import Any
 
 from sharpen.errors import SharpenError
@@ -36,6 +37,14 @@ class Stopped(SharpenError):
     """The run stopped itself because its numbers said that it was being fooled."""
 
 
+@dataclass
+class Made:
+    """Policies by what they were loaded from, and task sources by name, that are in memory already."""
+
+    policies: dict[str, Policy] = field(default_factory=dict)
+    sources: dict[str, TaskSource] = field(default_factory=dict)
+
+
 class Run:
     """One run of a recipe: verbs over a journal.
 
@@ -46,6 +55,7 @@ class Run:
         seed: names every random stream of the run.
         engine: what samples; the native one by default.
         progress: who watches.
+        made: what need not be loaded again.
         stop_on_warning: whether a warning ends the run (resumable) instead of only being said.
         keep: whose checkpoints stay on disk: ``all``, ``last`` or ``best`` (and the last).
     """
@@ -57,6 +67,7 @@ class Run:
         seed: int,
         engine: Engine | None = None,
         progress: Progress | None = None,
+        made: Made | None = None,
         stop_on_warning: bool = False,
         keep: str = "all",
     ) -> None:
@@ -68,7 +79,7 @@ class Run:
         self.made: list[Step] = []
         self._stop, self._keep = stop_on_warning, keep
         self._scores: dict[str, float] = {}
-        self._sources: dict[str, TaskSource] = {}
+        self._made = made or Made()
         self._watch = Watch()
 
     # scopes ------------------------------------------------------------------------------------
@@ -90,9 +101,9 @@ class Run:
     # questions ---------------------------------------------------------------------------------
     def source(self, tasks: str) -> TaskSource:
         """The task source of this name, made once."""
-        if tasks not in self._sources:
-            self._sources[tasks] = make(tasks)
-        return self._sources[tasks]
+        if tasks not in self._made.sources:
+            self._made.sources[tasks] = make(tasks)
+        return self._made.sources[tasks]
 
     def questions(self, questions: Questions) -> list[Task]:
         """This round's questions: the next ``per_round`` of the shuffled pool."""
@@ -108,7 +119,8 @@ class Run:
     # policies ----------------------------------------------------------------------------------
     def policy(self, source: str) -> Policy:
         """Load a policy; its content checksum is recorded, so a changed model is refused on resume."""
-        policy = load_policy(source)
+        # handed over, not kept: the run lets go of a base once it has trained another
+        policy = self._made.policies.pop(source, None) or load_policy(source)
         step = self.journal.begin("policy", {"model": policy.name, "version": policy.version}, name=source)
         if step.result is None:
             step.finish(
@@ -144,6 +156,10 @@ class Run:
         if name == "score":
             self.warn(self._watch.training(row))
         return scored
+
+    def has_answer(self, reward: Reward, *, tasks: str) -> Callable[[str], bool]:
+        """Tells of a completion whether it gives an answer, right or wrong."""
+        return scoring.has_answer(reward, self.source(tasks))
 
     def learn(
         self,

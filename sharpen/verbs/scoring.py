@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from sharpen.errors import SharpenError
 from sharpen.measure.report import rollout_metrics
 from sharpen.runs.streams import stream
+from sharpen.score import answers
 from sharpen.score.group import Groups
 from sharpen.score.process import NoisyStepChecker, WithProcess
 from sharpen.score.table import table_to_verdicts, verdicts_to_table
@@ -39,6 +41,11 @@ def named(reward: Reward, source: TaskSource, seed: int) -> Verifier:
         noise = stream(seed, "noisy_steps")
         return WithProcess(outcome, NoisyStepChecker(checker, noise, flip=reward.flip, sd=reward.sd))
     raise SharpenError(f"process reward {reward.process!r} needs a trained scorer: pass it as a verifier")
+
+
+def has_answer(reward: Reward, source: TaskSource) -> Callable[[str], bool]:
+    """Tells of a completion whether it gives an answer where the verifier of ``reward`` looks for one."""
+    return source.has_answer if reward.verifier == "source" else answers.has_answer
 
 
 def score(run: Run, groups: Groups, verifier: Verifier, *, name: str) -> tuple[Groups, dict[str, Any]]:

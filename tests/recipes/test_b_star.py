@@ -11,7 +11,7 @@ from sharpen.recipes.execute import execute
 from sharpen.runs.store import compare_exact, read_manifest
 from sharpen.sample.fake import FakeEngine
 from sharpen.sample.policy import load_policy
-from sharpen.tasks.family import has_answer, same_equations
+from sharpen.tasks.family import final_answer, same_equations
 from sharpen.tasks.registry import make
 from sharpen.verbs import learning
 from sharpen.verbs.sampling import prompt_of
@@ -305,7 +305,7 @@ def test_rows_are_the_sampled_tokens_and_only_they_count(rows_learnt, tmp_path):
         assert row.arrays["weight"][prompt:].tolist() == [1.0] * episode["n_sampled"]
         assert row.arrays["old_logprob"][prompt:].tolist() == episode["logprob"]
         assert verdicts[row.key]["score"] > 0.0
-        assert has_answer(episode["text"])
+        assert final_answer(episode["text"]) is not None
     texts = [(table[row.key]["task_id"], table[row.key]["text"]) for row in rows]
     assert len(set(texts)) == len(texts)
 
