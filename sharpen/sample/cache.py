@@ -46,17 +46,10 @@ class Prefill:
 
 @dataclass(frozen=True, slots=True)
 class Prefix:
-    """The cached positions of one prompt, to be shared by all its samples.
-
-    Attributes:
-        source: the prefill it lies in.
-        row: which of its prompts.
-        length: how many positions are real.
-    """
+    """The cached positions of one prompt, to be shared by all its samples: row ``row`` of ``source``."""
 
     source: Prefill
     row: int
-    length: int
 
 
 class Cache:
@@ -82,15 +75,16 @@ class Cache:
             )
         return self.keys[index], self.values[index]
 
-    def insert(self, prefix: Prefix, slots: Sequence[int]) -> None:
-        """Copy a prompt's positions to the front of some slots."""
-        if prefix.length == 0:
-            return
-        where = torch.tensor(slots)
-        for index, k in prefix.source.keys.items():
+    def insert(self, source: Prefill, rows: Sequence[int], slots: Sequence[int]) -> None:
+        """Copy prompts, given by their rows of ``source``, to the front of slots, one a slot.
+
+        Their padding comes along: it is finite, and masked until decoding writes over it.
+        """
+        given, where = torch.tensor(rows), torch.tensor(slots)
+        for index, k in source.keys.items():
             keys, values = self.layer(index, k)
-            keys[where, :, : prefix.length] = k[prefix.row, :, : prefix.length]
-            values[where, :, : prefix.length] = prefix.source.values[index][prefix.row, :, : prefix.length]
+            keys[where, :, : k.shape[2]] = k[given]
+            values[where, :, : k.shape[2]] = source.values[index][given]
 
     def move(self, source: int, target: int, length: int) -> None:
         """Copy the first ``length`` positions of one slot to another."""

@@ -184,22 +184,22 @@ class _Prompts:
                 use_cache=False,
                 attend=source,
             )
-        for row, (key, tokens) in enumerate(chosen.items()):
-            self._ready[key] = Prefix(source, row, len(tokens))
+        for row, key in enumerate(chosen):
+            self._ready[key] = Prefix(source, row)
 
 
 def _admit(waiting: deque[int], rows: Rows, cache: Cache, prompts: _Prompts) -> None:
-    """Seat waiting requests in the free slots, samples of one prompt with one copy."""
-    seats: dict[Prefix, list[int]] = {}
+    """Seat waiting requests in the free slots, prompts that were prefilled together with one copy."""
+    seats: dict[Prefill, list[tuple[int, int]]] = {}
     for slot in rows.free():
         if not waiting:
             break
         index = waiting.popleft()
         prefix = prompts.take(index, islice(waiting, 4 * len(rows.request)))
-        seats.setdefault(prefix, []).append(slot)
+        seats.setdefault(prefix.source, []).append((prefix.row, slot))
         rows.enter(slot, index)
-    for prefix, slots in seats.items():
-        cache.insert(prefix, slots)
+    for source, pairs in seats.items():
+        cache.insert(source, *zip(*pairs, strict=True))
 
 
 def _step(module: PreTrainedModel, cache: Cache, rows: Rows) -> Tensor:

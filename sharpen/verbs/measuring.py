@@ -7,11 +7,13 @@ from typing import TYPE_CHECKING, Any
 import pyarrow as pa
 
 from sharpen.measure.report import held_out_metrics, unique_correct
+from sharpen.runs.streams import stream
 from sharpen.sample.law import GREEDY, SamplingLaw
 from sharpen.sample.policy import Policy
 from sharpen.score.group import Groups
 from sharpen.select.selection import Unique
 from sharpen.tasks.task import TaskSource
+from sharpen.verbs import sampling
 from sharpen.verbs.asking import Asking, Exam, Reward
 
 if TYPE_CHECKING:
@@ -21,7 +23,11 @@ if TYPE_CHECKING:
 def measure(
     run: Run, policy: Policy, exam: Exam, *, asking: Asking, reward: Reward, name: str
 ) -> dict[str, Any]:
-    """See ``Run.measure``. Its samples lie in a scope of their own, so they shift nobody's draws."""
+    """See ``Run.measure``. Its samples lie in a scope of their own, so they shift nobody's draws.
+
+    A question's attempts draw the same random numbers in every round (common random numbers): what then
+    changes between two policies is the policies' doing, not a new draw's.
+    """
     tasks = run.held_out(exam)
     # the outcome alone counts: a process reward is what training may exploit
     outcome = Reward(reward.verifier)
@@ -29,7 +35,16 @@ def measure(
         greedy = run.sample(policy, tasks, n=1, law=GREEDY, asking=asking, name="greedy")
         greedy = run.score(greedy, outcome, tasks=exam.tasks, name="greedy")
         some = tasks[: exam.sampled]
-        sampled = run.sample(policy, some, n=exam.samples, law=SamplingLaw(), asking=asking, name="sampled")
+        sampled = sampling.sample(
+            run,
+            policy,
+            some,
+            n=exam.samples,
+            law=SamplingLaw(),
+            asking=asking,
+            name="sampled",
+            streams=stream(run.seed, name, "sampled"),
+        )
         sampled = run.score(sampled, outcome, tasks=exam.tasks, name="sampled")
         step = run.journal.begin("measure", {"greedy": greedy.origin, "sampled": sampled.origin}, name=name)
         if step.result is None:

@@ -64,8 +64,10 @@ def sample(
     asking: Asking,
     name: str,
     starts: Sequence[Ids] | None = None,
+    streams: Stream | None = None,
 ) -> Groups:
-    """See ``Run.sample``. ``starts`` gives each task's answer its first tokens, already ids."""
+    """See ``Run.sample``. ``starts`` gives each task's answer its first tokens, already ids; ``streams`` is
+    what the attempts' random streams are children of, the step's own by default."""
     inputs: dict[str, Any] = {
         "policy": policy.version,
         "law": law.spec,
@@ -79,6 +81,8 @@ def sample(
         inputs["starts"] = hashlib.blake2b(
             b"".join(s.tobytes() + b"|" for s in starts), digest_size=16
         ).hexdigest()
+    if streams is not None:
+        inputs["streams"] = list(streams.names)
     step = run.journal.begin("sample", inputs, name=name)
     parts = units(len(tasks), n)
     if step.result is None:
@@ -88,7 +92,9 @@ def sample(
             stored = step.unit(i)
             if stored is None:
                 prompts = [prompt_of(policy, tasks[k], asking, starts[k] if starts else None) for k in part]
-                episodes = _attempt(run, step, policy, [tasks[k] for k in part], prompts, n, law, asking)
+                asked = [tasks[k] for k in part]
+                below = streams or step.stream(run.seed)
+                episodes = _attempt(run, step, policy, asked, prompts, n, law, asking, below)
                 stored = episodes_to_table(episodes)
                 step.write_unit(i, stored)
                 run.progress.rollout(prompts[0].text, episodes[0].text, None)
@@ -122,9 +128,9 @@ def _attempt(
     n: int,
     law: SamplingLaw,
     asking: Asking,
+    streams: Stream,
 ) -> list[Episode]:
     """``n`` episodes of each task, in order."""
-    streams = step.stream(run.seed)
     requests = [
         # seat "" and turn 0: a one-turn completion is the simplest episode
         Request(
