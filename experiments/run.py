@@ -27,6 +27,8 @@ from sharpen.studio.items import COLUMNS, held_out_items
 
 HERE = Path(__file__).parent
 T1, UNIQUE = "accuracy_t1", "unique_correct"
+FULL = ("method=full", "optimizer.lr=1.2e-4", "optimizer.min_lr=1e-5")
+"""Training all weights to about the gain that the default's adapters give."""
 DIGITS = "0123456789abcdefghijklmnopqrstuvwxyz"
 Settings = tuple[str, ...]
 
@@ -79,6 +81,8 @@ def with_base(base: str) -> dict[str, Experiment]:
         Arm("shuffled rewards", "online_rft", (*model, "control=shuffled")),
         Arm("random of n", "online_rft", (*model, "control=random")),
         Arm("gold SFT", "sft", (*model, "gold=4096")),
+        Arm("all weights", "online_rft", (*model, *FULL)),
+        Arm("all weights, shuffled", "online_rft", (*model, *FULL, "control=shuffled")),
     )
     kin = tuple(Arm(name, name, model) for name in ("star", "rest_em", "rft", "iterative_rft"))
     # as many attempts in all as B-STaR draws: its search takes monitored x temperatures questions a round

@@ -12,7 +12,7 @@ from torch import nn
 from transformers import PreTrainedModel
 from transformers.pytorch_utils import Conv1D
 
-from sharpen.errors import SharpenError, unknown
+from sharpen.errors import unknown
 from sharpen.learn.config import LoraConfig
 from sharpen.runs.streams import Stream
 from sharpen.sample.policy import Adapter, Policy
@@ -27,12 +27,10 @@ def with_lora(policy: Policy, config: LoraConfig, stream: Stream) -> tuple[PreTr
     does, A uniform in +-1/sqrt(in) (drawn from ``stream``) and B 0, so the model is unchanged at first.
 
     Raises:
-        SharpenError: peft is not installed, or a target names no linear layer.
+        SharpenError: a target names no linear layer.
     """
-    try:
-        import peft
-    except ImportError:
-        raise SharpenError("method lora needs peft: pip install 'sharpen[lora]'") from None
+    import peft  # takes a second, which only training needs
+
     module = copy.deepcopy(replace(policy, adapter=None).module())
     if policy.adapter is not None:
         names = {f.name for f in peft.LoraConfig.__dataclass_fields__.values() if f.init}

@@ -48,7 +48,7 @@ class Settings(SelfTraining):
     """Attempts a question (K)."""
     steps: Annotated[int, Field(gt=0)] = 60
     """Optimizer updates a round."""
-    optimizer: OptimizerConfig = decaying(240, lr=5e-4)
+    optimizer: OptimizerConfig = decaying(240, lr=6e-3)
     """AdamW and its schedule, one over all rounds."""
     temperatures: Grid = (0.4, 0.7, 1.0, 1.3)
     """Temperatures tried before each round."""
@@ -72,6 +72,8 @@ class Settings(SelfTraining):
     """head: how the step scorer is made."""
     schedule: tuple[tuple[float, float], ...] = ()
     """Control: fixed (temperature, threshold) by round instead of the search; the last one is repeated."""
+    held_out: Annotated[int, Field(gt=0)] = 1000
+    """Held-out questions, never trained on; answered greedily before the first round and after every one."""
     held_out_sampled: Annotated[int, Field(gt=0)] = 128
     """So many held-out questions, the first ones, are also answered at temperature 1."""
     held_out_samples: Annotated[int, Field(gt=0)] = 16

@@ -17,7 +17,7 @@ Positive = Annotated[int, Field(gt=0)]
 Count = Annotated[int, Field(ge=0)]
 
 
-def decaying(total_steps: int, lr: float = 1.2e-4) -> OptimizerConfig:
+def decaying(total_steps: int, lr: float = 4e-3) -> OptimizerConfig:
     """The default optimizer: a short warm-up, then a straight fall over ``total_steps`` updates to a floor
     that further rounds go on with."""
     return OptimizerConfig(lr=lr, min_lr=lr / 12, schedule="linear", warmup_steps=10, total_steps=total_steps)
@@ -64,15 +64,15 @@ class SelfTraining(Config):
     """Tokens per forward and backward pass: speed, memory and rounding only."""
     optimizer: OptimizerConfig = decaying(160)
     """AdamW and its schedule."""
-    method: Literal["full", "lora"] = "full"
-    """Train all weights, or low-rank adapters."""
-    lora: LoraConfig = LoraConfig()
+    method: Literal["full", "lora"] = "lora"
+    """Train low-rank adapters, or all weights. Adapters take up less of what is chance in the rows."""
+    lora: LoraConfig = LoraConfig(rank=2, alpha=4)
     """The adapters, where method is lora."""
     save_every: Count = 0
     """Updates between saved partial states inside a learn step; 0: only its end is saved."""
-    held_out: Positive = 1000
+    held_out: Positive = 2000
     """Held-out questions, never trained on; answered greedily before the first round and after every one."""
-    held_out_sampled: Positive = 256
+    held_out_sampled: Positive = 500
     """So many of them, the first ones, are also answered at temperature 1."""
     held_out_samples: Positive = 4
     """Attempts at temperature 1 a question."""
