@@ -48,7 +48,7 @@ class Settings(SelfTraining):
     """Attempts a question (K)."""
     steps: Annotated[int, Field(gt=0)] = 60
     """Optimizer updates a round."""
-    optimizer: OptimizerConfig = decaying(240, lr=6e-3)
+    optimizer: OptimizerConfig = decaying(240, lr=4e-3)
     """AdamW and its schedule, one over all rounds."""
     temperatures: Grid = (0.4, 0.7, 1.0, 1.3)
     """Temperatures tried before each round."""

@@ -17,7 +17,7 @@ Positive = Annotated[int, Field(gt=0)]
 Count = Annotated[int, Field(ge=0)]
 
 
-def decaying(total_steps: int, lr: float = 4e-3) -> OptimizerConfig:
+def decaying(total_steps: int, lr: float = 2.2e-3) -> OptimizerConfig:
     """The default optimizer: a short warm-up, then a straight fall over ``total_steps`` updates to a floor
     that further rounds go on with."""
     return OptimizerConfig(lr=lr, min_lr=lr / 12, schedule="linear", warmup_steps=10, total_steps=total_steps)
@@ -66,7 +66,7 @@ class SelfTraining(Config):
     """AdamW and its schedule."""
     method: Literal["full", "lora"] = "lora"
     """Train low-rank adapters, or all weights. Adapters take up less of what is chance in the rows."""
-    lora: LoraConfig = LoraConfig(rank=2, alpha=4)
+    lora: LoraConfig = LoraConfig(rank=4, alpha=8)
     """The adapters, where method is lora."""
     save_every: Count = 0
     """Updates between saved partial states inside a learn step; 0: only its end is saved."""
