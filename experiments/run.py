@@ -12,11 +12,12 @@ import argparse
 import datetime
 import json
 import os
+import shlex
 import subprocess
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -159,6 +160,12 @@ def packed(ends: Mapping[str, Mapping[str, float]], of: int) -> dict[str, Any]:
     return {"of": of, **digits}
 
 
+def given(args: argparse.Namespace) -> list[str]:
+    """What changes the result, as arguments."""
+    limits = [f"--seeds={args.seeds}"] * bool(args.seeds) + [f"--arms={args.arms}"] * bool(args.arms)
+    return [args.experiment, "--base", args.base, *limits]
+
+
 def main() -> None:
     """Command line."""
     parser = argparse.ArgumentParser(description=__doc__)
@@ -167,8 +174,15 @@ def main() -> None:
     parser.add_argument("--jobs", type=int, default=2)
     parser.add_argument("--runs", type=Path, default=Path("runs/experiments"))
     parser.add_argument("--seeds", type=int, default=0, help="fewer or more than the experiment's own")
+    parser.add_argument("--arms", default="", help="only these, separated by commas")
     args = parser.parse_args()
     experiment = with_base(args.base)[args.experiment]
+    if args.arms:
+        wanted = args.arms.split(",")
+        known = {arm.name: arm for arm in experiment.arms}
+        if unknown := [name for name in wanted if name not in known]:
+            parser.error(f"unknown arm {unknown[0]!r}: {', '.join(known)}")
+        experiment = replace(experiment, arms=tuple(known[name] for name in wanted))
     seeds = range(args.seeds or experiment.seeds)
     root = args.runs / args.base
 
@@ -192,7 +206,7 @@ def main() -> None:
     result = {
         "experiment": args.experiment,
         "base": args.base,
-        "command": f"python experiments/run.py {args.experiment} --base {args.base}",
+        "command": shlex.join(["python", "experiments/run.py", *given(args)]),
         "date": datetime.date.today().isoformat(),
         "runs": found,
     }

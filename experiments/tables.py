@@ -75,22 +75,20 @@ def row_length(run: dict) -> float:
 
 
 def spent(arm: Arm) -> list[str]:
-    """Attempts for training, other attempts, updates, seconds: means over seeds."""
+    """Attempts for training, other attempts, updates: means over seeds."""
     return [
         f"{arm.mean(lambda r: samples(r)[0]):,.0f}",
         f"{arm.mean(lambda r: samples(r)[1]):,.0f}",
         f"{arm.mean(lambda r: sum(step['updates'] for step in learnt(r))):,.0f}",
-        f"{arm.mean(lambda r: r['seconds']):,.0f}",
     ]
 
 
 BOTH = ["greedy: base", "final", "change", "T=1: base", "final", "change"]
-SPENT = ["attempts", "other attempts", "updates", "seconds"]
+SPENT = ["attempts", "other attempts", "updates"]
 NOTE = (
     "Accuracy in percent, changes in points with a 95 % interval (bootstrap over seeds and questions). "
     "Attempts are those for training; other attempts are a method's own besides (balance search, "
-    "rationalization, validation), held-out questions not counted. Seconds are those of one process on one "
-    "core. "
+    "rationalization, validation), held-out questions not counted. "
 )
 
 
@@ -285,6 +283,7 @@ def settings() -> str:
         ["`steps` a round", "500", str(ours.steps)],
         ["`batch_rows`", "128", str(ours.batch_rows)],
         ["`optimizer`: learning rate", "4.12e-6 to 2e-7, one cosine", rate],
+        ["`method`", "all weights", f"{ours.method}, rank {ours.lora.rank}"],
         ["`max_new_tokens`", "768", str(ours.max_new_tokens)],
     ]
     one = (
