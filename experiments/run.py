@@ -174,11 +174,11 @@ def main() -> None:
     parser.add_argument("--jobs", type=int, default=2)
     parser.add_argument("--runs", type=Path, default=Path("runs/experiments"))
     parser.add_argument("--seeds", type=int, default=0, help="fewer or more than the experiment's own")
-    parser.add_argument("--arms", default="", help="only these, separated by commas")
+    parser.add_argument("--arms", default="", help="only these, separated by semicolons")
     args = parser.parse_args()
     experiment = with_base(args.base)[args.experiment]
     if args.arms:
-        wanted = args.arms.split(",")
+        wanted = args.arms.split(";")
         known = {arm.name: arm for arm in experiment.arms}
         if unknown := [name for name in wanted if name not in known]:
             parser.error(f"unknown arm {unknown[0]!r}: {', '.join(known)}")
