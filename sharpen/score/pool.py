@@ -39,8 +39,8 @@ class Outcome:
     """How one call ended.
 
     Attributes:
-        how: ``answered``; ``raised`` an exception; ran out of ``memory``; ``timeout``: used more CPU time than
-            allowed, alone and with the larger limit; ``crash``: ended its process.
+        how: ``answered``; ``raised`` an exception; ran out of ``memory``; ``timeout``: used more CPU time
+            than allowed, alone and with the larger limit; ``crash``: ended its process.
         value: what the function returned, else one line that says why not.
         cpu: seconds of CPU time, 0 where the process did not live to tell.
     """
