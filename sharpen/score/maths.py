@@ -1,0 +1,223 @@
+"""Whether a mathematical answer equals the gold, in tiers that get slower and less sure.
+
+1. *exact*: the same text after plain clean-up, or the same rational number;
+2. *numeric*: both parsed as expressions and evaluated at random points in high precision. They differ: wrong.
+   They agree: right;
+3. *symbolic*: what the second tier cannot evaluate is left to Math-Verify.
+
+Math-Verify alone accepts ``1+1/e`` for ``1-1/e`` and ``1/2004!`` for ``1/2006!``; here its yes is only heard where
+the numbers say nothing. Parsing and simplifying untrusted text can hang: run ``check`` in a ``Pool``.
+"""
+
+from __future__ import annotations
+
+import functools
+import re
+from typing import Any, Literal
+
+from sharpen.errors import SharpenError
+from sharpen.runs.streams import stream
+from sharpen.score.answers import extract_answer, parse_number
+from sharpen.score.verdict import Status
+
+Tier = Literal["exact", "numeric", "symbolic"]
+LONGEST = 2_000
+"""Characters of an answer that are read at most."""
+_DIGITS = 60
+_POINTS = 4
+_MOST_DIGITS = 20_000
+_LARGE = 10**20
+_AGREE = 1e-30  # relative; far above the rounding of 60 digits, far below what tells two answers apart
+
+_SPACE = re.compile(r"\\[,;:! ]|\\q?quad\b|[\s~]+")
+_WRAPPERS = re.compile(r"\\(?:left|right|displaystyle|limits|d?t?frac(?=\{\}))\b")
+_TEXT = re.compile(r"\\(?:text|mathrm|mathbf|textbf|mbox)\{([^{}]*)\}")
+
+
+def check(*, gold: str, completion: str) -> dict[str, Any]:
+    """Judge a completion: ``score`` 1.0 or 0.0, ``status``, the ``tier`` that decided, one line of ``detail``.
+
+    JSON in, JSON out, so that a pool can run it. Raises SharpenError where Math-Verify is not installed.
+    """
+    answer = extract_answer(completion)
+    if answer is None or len(answer) > LONGEST:
+        return _said(False, None, Status.UNPARSABLE, "no final answer" if answer is None else "too long")
+    if not gold.strip():
+        return _said(False, None, Status.BAD_GOLD, "the gold is empty")
+    decided = exactly(gold=gold, answer=answer)
+    if decided is not None:
+        return _said(decided, "exact")
+    wanted = parsed(gold)
+    if wanted is None:
+        return _said(False, None, Status.BAD_GOLD, f"gold {gold[:80]!r} cannot be read")
+    given = parsed(answer)
+    if given is None:
+        return _said(False, None, Status.UNPARSABLE, f"{answer[:80]!r} cannot be read")
+    agree = numerically(wanted, given)
+    if agree is not None:
+        return _said(agree, "numeric")
+    return _said(_symbolically(wanted, given), "symbolic")
+
+
+def _said(
+    right: bool, tier: Tier | None, status: Status = Status.OK, detail: str = ""
+) -> dict[str, Any]:
+    return {"score": float(right), "status": str(status), "tier": tier, "detail": detail}
+
+
+def exactly(*, gold: str, answer: str) -> bool | None:
+    """Whether the two are the same text or the same rational number; None where that does not decide."""
+    if clean(gold) == clean(answer):
+        return True
+    a, b = parse_number(clean(gold)), parse_number(clean(answer))
+    return None if a is None or b is None else a == b
+
+
+def clean(text: str) -> str:
+    """The text without math delimiters, spacing commands, text wrappers and one closing full stop."""
+    text = text.strip().strip("$").strip()
+    text = text.removeprefix("\\(").removesuffix("\\)").removeprefix("\\[").removesuffix("\\]")
+    text = _TEXT.sub(r"\1", _WRAPPERS.sub("", text))
+    text = text.replace("\\dfrac", "\\frac").replace("\\tfrac", "\\frac").replace("\\%", "%").replace("\\$", "")
+    return _SPACE.sub("", text).removesuffix(".")
+
+
+@functools.cache
+def _library() -> Any:
+    try:
+        import math_verify
+    except ImportError:
+        raise SharpenError("verifier maths needs Math-Verify: pip install 'sharpen[maths]'") from None
+    return math_verify
+
+
+def parsed(text: str) -> Any | None:
+    """The expression that a LaTeX text writes, as Math-Verify reads it, or None."""
+    library = _library()
+    reading = [library.LatexExtractionConfig(boxed_match_priority=0), library.ExprExtractionConfig()]
+    bare = text.strip().strip("$")
+    # no timeout of its own: it is a signal, which fails off the main thread; the pool has the deadline
+    found = library.parse(
+        f"\\boxed{{{bare}}}", reading, fallback_mode="no_fallback", parsing_timeout=None
+    )
+    expressions = [f for f in found if not isinstance(f, str)]
+    return expressions[0] if expressions else None
+
+
+def numerically(a: Any, b: Any) -> bool | None:
+    """Whether two expressions have the same value at random points; None where they cannot be evaluated.
+
+    Equations are the same where the differences of their sides have one constant ratio; sequences, sets and
+    matrices where their elements agree. An assignment ``x = 5`` is also compared by its right side.
+    """
+    import sympy
+
+    if isinstance(a, sympy.Eq) and isinstance(b, sympy.Eq):
+        return _same_equation(a, b)
+    for one, other in ((a, b), (b, a)):
+        if isinstance(one, sympy.Eq) and isinstance(other, sympy.Expr):
+            return numerically(one.rhs, other) if isinstance(one.lhs, sympy.Symbol) else None
+    if isinstance(a, sympy.MatrixBase) and isinstance(b, sympy.MatrixBase):
+        return a.shape == b.shape and _all(numerically(x, y) for x, y in zip(a, b, strict=True))
+    if isinstance(a, sympy.FiniteSet) and isinstance(b, sympy.FiniteSet):
+        return _same_set(list(a.args), list(b.args))
+    if isinstance(a, (sympy.Tuple, tuple)) and isinstance(b, (sympy.Tuple, tuple)):
+        return len(a) == len(b) and _all(numerically(x, y) for x, y in zip(a, b, strict=True))
+    if isinstance(a, sympy.Interval) and isinstance(b, sympy.Interval):
+        if (a.left_open, a.right_open) != (b.left_open, b.right_open):
+            return False
+        return _all([numerically(a.start, b.start), numerically(a.end, b.end)])
+    if not (isinstance(a, sympy.Expr) and isinstance(b, sympy.Expr)):
+        return None
+    return _same_values(a, b)
+
+
+def _all(found: Any) -> bool | None:
+    """All True: True; any False: False; else unknown."""
+    told = list(found)
+    if any(t is False for t in told):
+        return False
+    return None if any(t is None for t in told) else True
+
+
+def _same_set(a: list[Any], b: list[Any]) -> bool | None:
+    if len(a) != len(b):
+        return False
+    left = list(b)
+    for x in a:
+        told = [numerically(x, y) for y in left]
+        if True in told:
+            left.pop(told.index(True))
+        else:
+            return None if None in told else False
+    return True
+
+
+def _same_values(a: Any, b: Any) -> bool | None:
+    seen = 0
+    for point in _points(a, b):
+        x, y = _value(a, point), _value(b, point)
+        if x is None or y is None:
+            continue
+        seen += 1
+        largest = max(abs(x), abs(y))
+        if abs(x - y) > _AGREE * largest:
+            return False
+        if largest > _LARGE:  # integers may differ far behind the leading digits
+            more = _DIGITS + int(str(largest).partition("e+")[2] or 60)
+            x, y = _value(a, point, more), _value(b, point, more)
+            if more > _MOST_DIGITS or x is None or y is None:
+                return None
+            if abs(x - y) > _AGREE:
+                return False
+        if not point:
+            break
+    return True if seen else None
+
+
+def _same_equation(a: Any, b: Any) -> bool | None:
+    if a.free_symbols != b.free_symbols:
+        return False
+    ratios = []
+    for point in _points(a, b):
+        x, y = _value(a.lhs - a.rhs, point), _value(b.lhs - b.rhs, point)
+        if x is None or y is None or not y:
+            return None
+        ratios.append(x / y)
+    return all(abs(r - ratios[0]) <= _AGREE * abs(ratios[0]) for r in ratios)
+
+
+def _points(*expressions: Any) -> list[dict[Any, Any]]:
+    """Where to evaluate: one empty point for constants, else a few random ones."""
+    import sympy
+
+    symbols = sorted(set().union(*(e.free_symbols for e in expressions)), key=str)
+    if not symbols:
+        return [{}]
+    rng = stream("maths", *map(str, symbols)).generator()
+    draw = [[sympy.Rational(int(n), 1_000_003) for n in rng.integers(10**5, 5 * 10**6, len(symbols))]
+            for _ in range(_POINTS)]  # fmt: skip
+    return [dict(zip(symbols, values, strict=True)) for values in draw]
+
+
+def _value(expression: Any, point: dict[Any, Any], digits: int = _DIGITS) -> Any | None:
+    """The complex value, None where there is none."""
+    import mpmath
+    import sympy
+
+    try:
+        # a decimal is read as what it says, not as the nearest float; doit: a percentage stays unevaluated
+        exact = expression.replace(lambda e: e.is_Float, lambda f: sympy.Rational(str(f)))
+        value = exact.subs(point).doit().evalf(digits, maxn=4 * digits)
+        re_part, im_part = value.as_real_imag()
+        if not (re_part.is_Float or re_part.is_Rational) or not (im_part.is_Float or im_part.is_Rational):
+            return None
+        with mpmath.workdps(digits):
+            found = mpmath.mpc(str(sympy.N(re_part, digits)), str(sympy.N(im_part, digits)))
+        return found if mpmath.isfinite(found) else None
+    except (ArithmeticError, AttributeError, NotImplementedError, TypeError, ValueError):
+        return None
+
+
+def _symbolically(gold: Any, answer: Any) -> bool:
+    return bool(_library().verify(gold, answer, timeout_seconds=None))
