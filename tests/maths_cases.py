@@ -117,7 +117,11 @@ CASES: dict[str, list[Case]] = {
     ],
     "matrices": [
         ("\\begin{pmatrix}1&0\\\\0&1\\end{pmatrix}", "\\begin{pmatrix}1 & 0 \\\\ 0 & 1\\end{pmatrix}", True),
-        ("\\begin{bmatrix}0 & 0 \\\\0 & 0\\end{bmatrix}", "\\begin{pmatrix}0 & 0 \\\\0 & 0\\end{pmatrix}", True),
+        (
+            "\\begin{bmatrix}0 & 0 \\\\0 & 0\\end{bmatrix}",
+            "\\begin{pmatrix}0 & 0 \\\\0 & 0\\end{pmatrix}",
+            True,
+        ),
         (
             "\\begin{pmatrix}1 & 2 \\\\3 & 4\\end{pmatrix}",
             "\\left[\\begin{array}{cc}1 & 2 \\\\3 & 4\\end{array}\\right]",

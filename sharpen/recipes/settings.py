@@ -52,7 +52,8 @@ class SelfTraining(Config):
     template: Literal["auto", "chat", "plain"] = "auto"
     """How prompts are rendered: chat goes through the tokenizer's template, plain continues text."""
     verifier: str = "source"
-    """Who judges: source is the task source's own check; exact, number and choice compare with the answer."""
+    """Who judges: source is the task source's own check; exact, number, choice, set, sequence and
+    maths compare with the answer."""
     control: Control = "none"
     """What replaces the selected attempts, as a control with as many rows: shuffled permutes the rewards
     over all attempts of a round before selecting, random takes attempts of like lengths, blind to rewards."""

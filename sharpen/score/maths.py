@@ -59,9 +59,7 @@ def check(*, gold: str, completion: str) -> dict[str, Any]:
     return _said(_symbolically(wanted, given), "symbolic")
 
 
-def _said(
-    right: bool, tier: Tier | None, status: Status = Status.OK, detail: str = ""
-) -> dict[str, Any]:
+def _said(right: bool, tier: Tier | None, status: Status = Status.OK, detail: str = "") -> dict[str, Any]:
     return {"score": float(right), "status": str(status), "tier": tier, "detail": detail}
 
 
@@ -78,7 +76,9 @@ def clean(text: str) -> str:
     text = text.strip().strip("$").strip()
     text = text.removeprefix("\\(").removesuffix("\\)").removeprefix("\\[").removesuffix("\\]")
     text = _TEXT.sub(r"\1", _WRAPPERS.sub("", text))
-    text = text.replace("\\dfrac", "\\frac").replace("\\tfrac", "\\frac").replace("\\%", "%").replace("\\$", "")
+    text = (
+        text.replace("\\dfrac", "\\frac").replace("\\tfrac", "\\frac").replace("\\%", "%").replace("\\$", "")
+    )
     return _SPACE.sub("", text).removesuffix(".")
 
 
@@ -97,9 +97,7 @@ def parsed(text: str) -> Any | None:
     reading = [library.LatexExtractionConfig(boxed_match_priority=0), library.ExprExtractionConfig()]
     bare = text.strip().strip("$")
     # no timeout of its own: it is a signal, which fails off the main thread; the pool has the deadline
-    found = library.parse(
-        f"\\boxed{{{bare}}}", reading, fallback_mode="no_fallback", parsing_timeout=None
-    )
+    found = library.parse(f"\\boxed{{{bare}}}", reading, fallback_mode="no_fallback", parsing_timeout=None)
     expressions = [f for f in found if not isinstance(f, str)]
     return expressions[0] if expressions else None
 

@@ -57,7 +57,7 @@ class Pool:
 
     Args:
         target: a pure function of its arguments; returns a JSON value.
-        workers: processes; by default one a core.
+        workers: processes; by default as many as the process may use threads.
         cpu_seconds: CPU time an answer may take.
         memory_mib: memory it may take beyond what the worker holds after its imports.
         wall_seconds: how long a worker may say nothing, for what waits without computing.
@@ -78,7 +78,7 @@ class Pool:
         paths: Sequence[str] = (),
     ) -> None:
         self.target = target
-        self.size = workers or len(os.sched_getaffinity(0))
+        self.size = workers or int(os.environ.get("OMP_NUM_THREADS") or len(os.sched_getaffinity(0)))
         self.cpu_seconds, self.memory_mib, self.wall_seconds = cpu_seconds, memory_mib, wall_seconds
         self._paths = tuple(paths)
         self._workers: list[_Worker] = []

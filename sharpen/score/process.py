@@ -14,9 +14,9 @@ from typing import Any, Protocol, runtime_checkable
 from sharpen.errors import NotFinite, SharpenError
 from sharpen.runs.streams import Stream
 from sharpen.sample.episode import Episode, Finish
-from sharpen.score.group import completion_text
+from sharpen.score.group import Group, completion_text
 from sharpen.score.verdict import Verdict
-from sharpen.score.verify import Verifier
+from sharpen.score.verify import Closes, Prepares, Verifier
 from sharpen.tasks.task import Task
 
 UNFINISHED = -1.0
@@ -146,6 +146,17 @@ class WithProcess:
     @property
     def spec(self) -> dict[str, Any]:
         return {"verifier": "with_process", "outcome": self.outcome.spec, "process": self.process.spec}
+
+    def prepare(self, groups: Sequence[Group]) -> None:
+        """Let both parts judge these groups at once, where they can."""
+        for part in (self.outcome, self.process):
+            if isinstance(part, Prepares):
+                part.prepare(groups)
+
+    def close(self) -> None:
+        """End the outcome's processes, where it has any."""
+        if isinstance(self.outcome, Closes):
+            self.outcome.close()
 
     def __call__(self, *, task: Task, episode: Episode) -> Verdict:
         outcome = self.outcome(task=task, episode=episode)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import inspect
 import math
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from numbers import Real
 from typing import Any, Protocol, runtime_checkable
@@ -14,12 +14,17 @@ from sharpen.errors import NotFinite, SharpenError, unknown
 from sharpen.sample.episode import Episode, Finish
 from sharpen.score.answers import choice_verdict, exact_verdict, has_answer, number_verdict
 from sharpen.score.group import Group, Groups, completion_text
+from sharpen.score.lists import sequence_verdict, set_verdict
 from sharpen.score.verdict import Status, Verdict
 from sharpen.tasks.task import Checked, Task
 
 
 class Verifier(Protocol):
-    """Judges one episode. Pure: the same task and episode always give the same verdict."""
+    """Judges one episode. Pure: the same task and episode always give the same verdict.
+
+    One that is faster on many at once has ``prepare(groups)``, called before their episodes are judged; one
+    that holds processes has ``close()``.
+    """
 
     @property
     def name(self) -> str:
@@ -34,6 +39,20 @@ class Verifier(Protocol):
     def __call__(self, *, task: Task, episode: Episode) -> Verdict:
         """The verdict. Keyword-only, so that task and episode cannot be swapped."""
         ...
+
+
+@runtime_checkable
+class Prepares(Protocol):
+    """Judges many groups at once."""
+
+    def prepare(self, groups: Sequence[Group]) -> None: ...
+
+
+@runtime_checkable
+class Closes(Protocol):
+    """Holds processes that end with ``close``."""
+
+    def close(self) -> None: ...
 
 
 @runtime_checkable
@@ -95,7 +114,7 @@ def _check_finite(name: str, task: Task, values: list[float]) -> None:
             raise NotFinite(f"verifier {name!r} gave {value} on task {task.id!r}: a reward must be finite")
 
 
-def _mark_truncated(verdict: Verdict, episode: Episode, answered: bool) -> Verdict:
+def mark_truncated(verdict: Verdict, episode: Episode, answered: bool) -> Verdict:
     """Status ``truncated`` where the length limit, not the model's ending, explains the missing answer."""
     if episode.finish is Finish.LENGTH and not answered and not verdict.status.unknown:
         return replace(verdict, status=Status.TRUNCATED)
@@ -141,7 +160,7 @@ class FunctionVerifier:
         value = float(score)
         _check_finite(self.name, task, [value])
         verdict = Verdict(value, by=self.name)
-        return _mark_truncated(verdict, episode, verdict.correct or has_answer(completion))
+        return mark_truncated(verdict, episode, verdict.correct or has_answer(completion))
 
 
 def from_function(function: Callable[..., Any]) -> FunctionVerifier:
@@ -190,7 +209,7 @@ class SourceVerifier:
         verdict = Verdict(
             score, Status(checked.status), by=self.name, detail=checked.detail, parts={"correct": score}
         )
-        return _mark_truncated(verdict, episode, verdict.status is not Status.UNPARSABLE)
+        return mark_truncated(verdict, episode, verdict.status is not Status.UNPARSABLE)
 
 
 def source_verifier(source: object) -> SourceVerifier:
@@ -202,8 +221,8 @@ def source_verifier(source: object) -> SourceVerifier:
 
 @dataclass(frozen=True)
 class AnswerVerifier:
-    """Compares the final answer with the gold: ``number`` (exact rational), ``exact`` (same
-    string) or ``choice`` (option letter)."""
+    """Compares the final answer with the gold: ``number`` (exact rational), ``exact`` (same string), ``choice``
+    (option letter), ``set`` or ``sequence`` (several items)."""
 
     name: str
 
@@ -214,18 +233,22 @@ class AnswerVerifier:
     def __call__(self, *, task: Task, episode: Episode) -> Verdict:
         verdict = _RULES[self.name](gold=task.answer, completion=completion_text(episode))
         verdict = replace(verdict, by=self.name)
-        return _mark_truncated(verdict, episode, verdict.status is not Status.UNPARSABLE)
+        return mark_truncated(verdict, episode, verdict.status is not Status.UNPARSABLE)
 
 
 _RULES: dict[str, Callable[..., Verdict]] = {
     "number": number_verdict,
     "exact": exact_verdict,
     "choice": choice_verdict,
+    "set": set_verdict,
+    "sequence": sequence_verdict,
 }
+NAMES = ("source", *_RULES, "maths")
+"""Every verifier that settings can name."""
 
 
 def answer_verifier(name: str) -> AnswerVerifier:
-    """The verifier called ``number``, ``exact`` or ``choice``. SharpenError for another name."""
+    """The verifier that compares final answers by the rule of this name. SharpenError for another name."""
     if name not in _RULES:
-        raise unknown("verifier", name, _RULES)
+        raise unknown("verifier", name, NAMES)
     return AnswerVerifier(name)

@@ -62,7 +62,8 @@ class Reward:
     """Who judges: a verifier by name, and a process reward on top of it.
 
     Attributes:
-        verifier: ``source`` (the task source's own check), ``exact``, ``number`` or ``choice``.
+        verifier: ``source`` (the task source's own check), or a rule that compares final
+            answers: ``exact``, ``number``, ``choice``, ``set``, ``sequence``, ``maths``.
         process: ``none``, ``noisy_steps`` (the source's step check, misread at random) or ``head`` (a
             trained step scorer).
         flip, sd: the noise of ``noisy_steps``.

@@ -10,10 +10,18 @@ from sharpen.measure.report import rollout_metrics
 from sharpen.runs.streams import stream
 from sharpen.score import answers
 from sharpen.score.group import Groups
+from sharpen.score.pooled import maths_verifier
 from sharpen.score.process import NoisyStepChecker, WithProcess
 from sharpen.score.table import table_to_verdicts, verdicts_to_table
 from sharpen.score.verdict import Verdict
-from sharpen.score.verify import Verifier, answer_verifier, judge_group, source_verifier
+from sharpen.score.verify import (
+    Closes,
+    Prepares,
+    Verifier,
+    answer_verifier,
+    judge_group,
+    source_verifier,
+)
 from sharpen.tasks.task import TaskSource
 from sharpen.verbs.asking import Reward
 
@@ -33,7 +41,10 @@ def named(reward: Reward, source: TaskSource, seed: int) -> Verifier:
 
     Raises SharpenError for an unknown name, or a source that cannot check what the reward needs.
     """
-    outcome = source_verifier(source) if reward.verifier == "source" else answer_verifier(reward.verifier)
+    if reward.verifier == "source":
+        outcome: Verifier = source_verifier(source)
+    else:
+        outcome = maths_verifier() if reward.verifier == "maths" else answer_verifier(reward.verifier)
     if reward.process == "none":
         return outcome
     if reward.process == "noisy_steps":
@@ -54,15 +65,13 @@ def score(run: Run, groups: Groups, verifier: Verifier, *, name: str) -> tuple[G
     parts = [range(i, min(i + UNIT_GROUPS, len(groups))) for i in range(0, len(groups), UNIT_GROUPS)]
     verdicts: list[tuple[Verdict, ...]] = []
     working = step.result is None
-    # a step scorer reads many episodes in one forward pass
-    prepare = getattr(getattr(verifier, "process", None), "prepare", None)
     if working:
         run.progress.begin(step.key, "score", groups.n_samples)
     for i, part in enumerate(parts):
         stored = step.unit(i)
         if stored is None:
-            if prepare is not None:
-                prepare([groups[g] for g in part])
+            if isinstance(verifier, Prepares):
+                verifier.prepare([groups[g] for g in part])
             fresh = [judge_group(verifier, groups[g]) for g in part]
             keys = [key for g in part for key in groups.columns[g].keys]
             stored = verdicts_to_table(keys, [v for group in fresh for v in group])
@@ -71,6 +80,8 @@ def score(run: Run, groups: Groups, verifier: Verifier, *, name: str) -> tuple[G
         verdicts.extend(tuple(next(flat) for _ in groups.columns[g].keys) for g in part)
         if working:
             run.progress.advance(sum(len(v) for v in verdicts[-len(part) :]))
+    if isinstance(verifier, Closes):
+        verifier.close()
     scored = groups.with_verdicts(verdicts)
     scored.origin = {"step": step.key, "inputs": step.inputs_digest}
     if step.result is None:

@@ -5,11 +5,11 @@ import logging
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tests.maths_cases import CASES, DISAGREE, FALSE_ACCEPTS
 
 from sharpen.score.maths import check, clean, exactly
 from sharpen.score.pool import Pool
 from sharpen.score.verdict import Status
+from tests.maths_cases import CASES, DISAGREE, FALSE_ACCEPTS
 
 math_verify = pytest.importorskip("math_verify")
 logging.getLogger("math_verify").setLevel(logging.ERROR)
