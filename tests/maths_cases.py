@@ -1,5 +1,5 @@
-"""(gold, answer, right) by category. The categories and most pairs are those on which Math-Verify's own suite stands
-(huggingface/Math-Verify, tests/test_all.py), written anew for our interface: the answer stands in a box.
+"""(gold, answer, right) by category. The categories and most pairs are those on which Math-Verify's own suite
+stands (huggingface/Math-Verify, tests/test_all.py), written anew for our interface: the answer is in a box.
 ``DISAGREE`` is where we decide otherwise on purpose, each with its reason."""
 
 from __future__ import annotations

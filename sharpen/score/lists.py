@@ -60,7 +60,7 @@ def _inside(text: str) -> str | None:
 def _key(item: str) -> str:
     """Equal for items that are the same number, or the same text up to white space."""
     value = parse_number(item)
-    return " ".join(item.split()) if value is None else f"#{value}"
+    return f"text {' '.join(item.split())}" if value is None else f"number {value}"
 
 
 def sequence_verdict(*, gold: str, completion: str) -> Verdict:

@@ -5,8 +5,8 @@
    They agree: right;
 3. *symbolic*: what the second tier cannot evaluate is left to Math-Verify.
 
-Math-Verify alone accepts ``1+1/e`` for ``1-1/e`` and ``1/2004!`` for ``1/2006!``; here its yes is only heard where
-the numbers say nothing. Parsing and simplifying untrusted text can hang: run ``check`` in a ``Pool``.
+Math-Verify alone accepts ``1/2004!`` for ``1/2006!`` and ``28`` for ``28 %``; here its yes is only heard
+where the numbers say nothing. Parsing and simplifying untrusted text can hang: run ``check`` in a ``Pool``.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ _TEXT = re.compile(r"\\(?:text|mathrm|mathbf|textbf|mbox)\{([^{}]*)\}")
 
 
 def check(*, gold: str, completion: str) -> dict[str, Any]:
-    """Judge a completion: ``score`` 1.0 or 0.0, ``status``, the ``tier`` that decided, one line of ``detail``.
+    """Judge a completion: ``score`` 1.0 or 0.0, ``status``, the ``tier`` that decided, a line of ``detail``.
 
     JSON in, JSON out, so that a pool can run it. Raises SharpenError where Math-Verify is not installed.
     """
@@ -76,9 +76,8 @@ def clean(text: str) -> str:
     text = text.strip().strip("$").strip()
     text = text.removeprefix("\\(").removesuffix("\\)").removeprefix("\\[").removesuffix("\\]")
     text = _TEXT.sub(r"\1", _WRAPPERS.sub("", text))
-    text = (
-        text.replace("\\dfrac", "\\frac").replace("\\tfrac", "\\frac").replace("\\%", "%").replace("\\$", "")
-    )
+    for written, meant in (("\\dfrac", "\\frac"), ("\\tfrac", "\\frac"), ("\\%", "%"), ("\\$", "")):
+        text = text.replace(written, meant)
     return _SPACE.sub("", text).removesuffix(".")
 
 

@@ -221,8 +221,8 @@ def source_verifier(source: object) -> SourceVerifier:
 
 @dataclass(frozen=True)
 class AnswerVerifier:
-    """Compares the final answer with the gold: ``number`` (exact rational), ``exact`` (same string), ``choice``
-    (option letter), ``set`` or ``sequence`` (several items)."""
+    """Compares the final answer with the gold: ``number`` (exact rational), ``exact`` (same string),
+    ``choice`` (option letter), ``set`` or ``sequence`` (several items)."""
 
     name: str
 

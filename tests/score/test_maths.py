@@ -83,7 +83,7 @@ def test_rational_numbers_are_decided_exactly(a, b):
     def latex(x) -> str:
         return f"{'-' * (x < 0)}\\frac{{{abs(x.numerator)}}}{{{x.denominator}}}"
 
-    assert exactly(gold=latex(a), answer=latex(b)) is (True if a == b else False)
+    assert exactly(gold=latex(a), answer=latex(b)) is (a == b)
 
 
 @settings(max_examples=30, deadline=None)
