@@ -21,6 +21,7 @@ VERBS: dict[str, tuple[str, str]] = {
     "show": ("reading", "what a run gained, its steps, and what was sampled in one"),
     "list": ("reading", "the recipes, tasks, models and runs there are"),
     "compare": ("reading", "two or more runs side by side; --exact compares bytes"),
+    "check-task": ("checking", "whether a task source can be trusted: gold passes, attacks do not"),
     "explain": ("reading", "a recipe's settings with their defaults"),
 }
 """Verb -> (module of this package that has a function of that name, what it does)."""
@@ -63,7 +64,7 @@ def _main(argv: list[str]) -> int:
     if verb not in VERBS:
         raise unknown("command", verb, VERBS)
     module = importlib.import_module(f"sharpen.cli.{VERBS[verb][0]}")
-    return getattr(module, verb if verb != "list" else "list_")(rest)
+    return getattr(module, "list_" if verb == "list" else verb.replace("-", "_"))(rest)
 
 
 def usage() -> str:

@@ -6,8 +6,11 @@ import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import combinations
+from typing import Any
 
+from sharpen.errors import SharpenError
 from sharpen.tasks.family import ANSWER
+from sharpen.tasks.registry import make
 from sharpen.tasks.splits import SPLITS, contamination, prompt_text
 from sharpen.tasks.task import Task, TaskSource, up_to
 
@@ -73,6 +76,26 @@ def check_source(source: TaskSource, *, again: TaskSource | None = None, n: int 
     if not every:
         failures.append(Failure("no items", "", "no split has an item"))
     return Report(source.name, len(every), judged, tuple(failures))
+
+
+def summary(source: str, items: int) -> dict[str, Any]:
+    """``check_source`` of the source of this name, as JSON: ``source``, ``items``, ``judged``, ``failures``
+    (check and how often, with one example) or ``refused``, why it cannot be made. For a pool."""
+    found: dict[str, Any] = {"source": source, "items": 0, "judged": 0, "failures": [], "refused": ""}
+    # a quarantined source is checked as well: its reason may be gone
+    changed = {"quarantined": True} if source.startswith("reasoning_gym:") else {}
+    try:
+        report = check_source(make(source, **changed), again=make(source, **changed), n=items)
+    except SharpenError as e:
+        return {**found, "refused": str(e)}
+    seen: dict[str, list[Failure]] = {}
+    for failure in report.failures:
+        seen.setdefault(failure.check, []).append(failure)
+    failures = [
+        {"check": check, "times": len(found), "example": f"{found[0].task_id} {found[0].detail}".strip()}
+        for check, found in seen.items()
+    ]
+    return {**found, "items": report.items, "judged": report.judged, "failures": failures}
 
 
 def attacks(task: Task) -> dict[str, str]:

@@ -49,7 +49,7 @@ def make(spec: str, **params: Any) -> TaskSource:
     if kind not in SOURCES:
         raise unknown("task", kind, SOURCES)
     if kind in FAMILIES:
-        return _call(kind, _family(kind), {**_pairs(spec, rest), **params})
+        return _call(kind, family(kind), {**_pairs(spec, rest), **params})
     subject, _, tail = rest.rpartition(":")
     if not _PAIRS.fullmatch(tail) or not subject:
         subject, tail = rest, ""
@@ -66,12 +66,13 @@ def make(spec: str, **params: Any) -> TaskSource:
 def names() -> list[tuple[str, str, str]]:
     """``(name, how it is written, what it is)`` of every kind of source, for people."""
     return [
-        (name, usage, _family(name).about if name in FAMILIES else _ABOUT[name])
+        (name, usage, family(name).about if name in FAMILIES else _ABOUT[name])
         for name, usage in SOURCES.items()
     ]
 
 
-def _family(name: str) -> Any:
+def family(name: str) -> Any:
+    """The class of an own family."""
     module, _, cls = FAMILIES[name].partition(":")
     return getattr(importlib.import_module(module), cls)
 

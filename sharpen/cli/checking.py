@@ -1,0 +1,93 @@
+"""The verbs that doubt: ``check-task``."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Sequence
+from typing import Any
+
+from sharpen.cli.parsing import Parser, count
+from sharpen.errors import SharpenError
+
+CPU_SECONDS = 120.0
+"""What a source may take, a quarter of what it may take when it is tried again alone."""
+
+
+def check_task(argv: Sequence[str]) -> int:
+    """``sharpen check-task NAME ... | --all``; 1 where a source fails."""
+    parser = Parser("check-task", "Whether task sources can be trusted: gold passes, attacks do not.")
+    parser.add_argument("names", nargs="*", metavar="NAME", help="sources, such as countdown:level=3")
+    parser.add_argument("--all", action="store_true", help="every family and every reasoning-gym dataset")
+    parser.add_argument("--items", type=count, default=20, metavar="N", help="items a split (default: 20)")
+    parser.add_argument("--json", action="store_true", help="as JSON")
+    args = parser.read(argv)
+    if args is None:
+        return 0
+    if bool(args.names) == args.all:
+        raise SharpenError("check-task: name sources, or give --all")
+    found = checked(every() if args.all else args.names, args.items)
+    if args.json:
+        print(json.dumps(found, indent=1))
+    else:
+        _show(found)
+    return int(any(verdict_of(row) not in ("fine", "quarantined") for row in found))
+
+
+def every() -> list[str]:
+    """Every family at every level, and every reasoning-gym dataset."""
+    from sharpen.tasks.reasoning_gym import dataset_names
+    from sharpen.tasks.registry import FAMILIES, family
+
+    own = [f"{name}:level={level}" for name in FAMILIES for level in family(name).levels]
+    return [*own, *(f"reasoning_gym:{name}" for name in dataset_names())]
+
+
+def checked(names: Sequence[str], items: int) -> list[dict[str, Any]]:
+    """A row a source, see ``sharpen.tasks.check.summary``; in worker processes, since a scorer may hang."""
+    from sharpen.score.pool import Pool
+
+    with Pool(
+        "sharpen.tasks.check:summary", cpu_seconds=CPU_SECONDS, memory_mib=2048, wall_seconds=600
+    ) as pool:
+        outcomes = pool.map([{"source": name, "items": items} for name in names], _progress(len(names)))
+    empty = {"items": 0, "judged": 0, "failures": []}
+    return [
+        o.value if o.how == "answered" else {"source": name, **empty, "refused": f"{o.how}: {o.value}"}
+        for name, o in zip(names, outcomes, strict=True)
+    ]
+
+
+def verdict_of(row: dict[str, Any]) -> str:
+    """``fine``, ``quarantined`` (known to be bad), ``fails``, or ``cannot be used``."""
+    from sharpen.tasks.reasoning_gym import QUARANTINE
+
+    if row["source"].removeprefix("reasoning_gym:") in QUARANTINE:
+        return "quarantined"
+    if row["refused"]:
+        return "cannot be used"
+    return "fails" if row["failures"] or not row["items"] else "fine"
+
+
+def why(row: dict[str, Any]) -> str:
+    """One line on what is wrong with a source, empty where nothing is."""
+    from sharpen.tasks.reasoning_gym import QUARANTINE
+
+    known = QUARANTINE.get(row["source"].removeprefix("reasoning_gym:"), "")
+    told = row["refused"] or ", ".join(f"{f['check']} ({f['times']})" for f in row["failures"])
+    return known or told
+
+
+def _show(found: Sequence[dict[str, Any]]) -> None:
+    from sharpen.studio.table import listing, show
+
+    rows = [[r["source"], f"{r['items']:,}", f"{r['judged']:,}", verdict_of(r), why(r)] for r in found]
+    show(sys.stdout, listing(["source", "items", "judged", "verdict", "why"], rows))
+
+
+def _progress(total: int) -> Any:
+    def told(done: int) -> None:
+        if sys.stderr.isatty():
+            print(f"\r{done} of {total}", end="\n" if done == total else "", file=sys.stderr, flush=True)
+
+    return told
