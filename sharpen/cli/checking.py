@@ -74,8 +74,18 @@ def why(row: dict[str, Any]) -> str:
     from sharpen.tasks.reasoning_gym import QUARANTINE
 
     known = QUARANTINE.get(row["source"].removeprefix("reasoning_gym:"), "")
-    told = row["refused"] or ", ".join(f"{f['check']} ({f['times']})" for f in row["failures"])
-    return known or told
+    return known or row["refused"] or "; ".join(_told(row["failures"]))
+
+
+def _told(failures: Sequence[dict[str, Any]]) -> list[str]:
+    """What fails; attacks are many, so they are counted and the first ones named."""
+    prefix = "attack passes: "
+    passed = [f["check"].removeprefix(prefix) for f in failures if f["check"].startswith(prefix)]
+    others = [f"{f['check']} ({f['times']})" for f in failures if not f["check"].startswith(prefix)]
+    if passed:
+        more = f" and {len(passed) - 3} more" if len(passed) > 3 else ""
+        others.append(f"accepts {', '.join(passed[:3])}{more}")
+    return others
 
 
 def _show(found: Sequence[dict[str, Any]]) -> None:
