@@ -1,4 +1,4 @@
-"""The verbs that doubt: ``check-task``."""
+"""The verbs that doubt: ``check-task`` and ``audit``."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import sys
 from collections.abc import Sequence
 from typing import Any
 
-from sharpen.cli.parsing import Parser, count
+from sharpen.cli.parsing import Parser, count, find_run
 from sharpen.errors import SharpenError
 
 CPU_SECONDS = 120.0
@@ -32,6 +32,32 @@ def check_task(argv: Sequence[str]) -> int:
     else:
         _show(found)
     return int(any(verdict_of(row) not in ("fine", "quarantined") for row in found))
+
+
+def audit(argv: Sequence[str]) -> int:
+    """``sharpen audit RUN``; 1 where the verifiers disagree."""
+    parser = Parser("audit", "A second, independent verifier judges a sample of a run's rollouts again.")
+    parser.add_argument("run", metavar="RUN", help="a run's folder, or its name in runs/")
+    parser.add_argument(
+        "--with", dest="verifier", metavar="VERIFIER", help="the second verifier (default: another check of "
+        "the family's questions, else exact)",
+    )  # fmt: skip
+    parser.add_argument("-n", type=count, default=2000, metavar="N", help="rollouts judged (default: 2,000)")
+    parser.add_argument("--json", action="store_true", help="as JSON")
+    args = parser.read(argv)
+    if args is None:
+        return 0
+
+    from sharpen.studio.audit import audit as judge_again
+    from sharpen.studio.audit import audit_parts
+    from sharpen.studio.table import show
+
+    found = judge_again(find_run(args.run), args.n, args.verifier)
+    if args.json:
+        print(json.dumps(found, indent=1))
+    else:
+        show(sys.stdout, *audit_parts(found))
+    return int(bool(found["disagreements"]))
 
 
 def every() -> list[str]:

@@ -231,7 +231,7 @@ class AnswerVerifier:
         return {"verifier": self.name}
 
     def __call__(self, *, task: Task, episode: Episode) -> Verdict:
-        verdict = _RULES[self.name](gold=task.answer, completion=completion_text(episode))
+        verdict = rule(self.name)(gold=task.answer, completion=completion_text(episode))
         verdict = replace(verdict, by=self.name)
         return mark_truncated(verdict, episode, verdict.status is not Status.UNPARSABLE)
 
@@ -247,8 +247,14 @@ NAMES = ("source", *_RULES, "maths")
 """Every verifier that settings can name."""
 
 
-def answer_verifier(name: str) -> AnswerVerifier:
-    """The verifier that compares final answers by the rule of this name. SharpenError for another name."""
+def rule(name: str) -> Callable[..., Verdict]:
+    """What compares ``gold`` and ``completion`` under this name. SharpenError for an unknown one."""
     if name not in _RULES:
         raise unknown("verifier", name, NAMES)
+    return _RULES[name]
+
+
+def answer_verifier(name: str) -> AnswerVerifier:
+    """The verifier that compares final answers by the rule of this name. SharpenError for another name."""
+    rule(name)
     return AnswerVerifier(name)

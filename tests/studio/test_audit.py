@@ -1,0 +1,60 @@
+"""A second verifier over a run's rollouts: what it agrees with, what it does not, what it cannot say."""
+
+import json
+from dataclasses import replace
+
+import pytest
+
+from sharpen.cli import main
+from sharpen.errors import SharpenError
+from sharpen.studio import audit as audits
+from sharpen.tasks.second import opinion
+from tests.tiny import finished
+
+
+@pytest.fixture(scope="module")
+def run():
+    return finished("online_rft")
+
+
+def test_the_second_check_agrees_and_the_sample_is_always_the_same(run):
+    found = audits.audit(run, 40)
+    assert (found["judged"], found["agreed"], found["disagreements"]) == (40, 40, [])
+    assert (found["first"], found["second"]) == ("countdown", "second check of countdown")
+    assert audits.audit(run, 40) == found
+    everything = audits.audit(run, 10**6)
+    # 2 rounds of 16 questions x 4 attempts; 3 exams of 12 greedy answers and 8 x 4 attempts
+    assert everything["judged"] == 2 * 16 * 4 + 3 * (12 + 8 * 4)
+
+
+def test_a_disagreement_is_listed_with_both_verdicts(run, monkeypatch, capsys):
+    first = opinion("countdown")
+    monkeypatch.setattr(audits, "opinion", lambda name: lambda task, text: not first(task, text))
+    found = audits.audit(run, 5)
+    assert found["agreed"] == 0
+    assert [set(d) for d in found["disagreements"]] == [
+        {"key", "prompt", "gold", "text", "first", "second"}
+    ] * 5
+    assert all(d["first"] is not d["second"] for d in found["disagreements"])
+    assert main(["audit", str(run), "-n", "5"]) == 1
+    assert found["disagreements"][0]["key"] in capsys.readouterr().out
+    assert main(["audit", str(run), "-n", "5", "--json"]) == 1
+    assert json.loads(capsys.readouterr().out) == found
+
+
+def test_what_the_second_cannot_judge_is_unknown(run):
+    found = audits.audit(run, 10, "number")  # a countdown's gold is an expression
+    assert (found["judged"], found["unknown"]) == (0, 10)
+    with pytest.raises(SharpenError, match="unknown verifier 'numbr': did you mean 'number'"):
+        audits.audit(run, 10, "numbr")
+
+
+def test_questions_that_cannot_be_made_again_are_said(run, monkeypatch):
+    real = audits.up_to
+
+    def renamed(source, split, n):
+        return [replace(t, id=f"other-{t.id}") for t in real(source, split, n)]
+
+    monkeypatch.setattr(audits, "up_to", renamed)
+    with pytest.raises(SharpenError, match="is not among the run's questions"):
+        audits.audit(run, 10)
