@@ -148,8 +148,8 @@ def fork(argv: Sequence[str]) -> int:
 
 def perform(job: Job, args: Namespace) -> int:
     """Run one job in this process: progress, then the table of what was gained."""
+    from sharpen.runs.process import die_with_parent
     from sharpen.studio.live import watch
-    from sharpen.verbs.seeds import die_with_parent
 
     if args.parent:
         die_with_parent(args.parent)

@@ -166,7 +166,7 @@ class Pool:
 
     def _start(self, factor: int = 1) -> _Worker:
         argv = [sys.executable, "-m", "sharpen.score.worker", self.target]
-        argv += [repr(self.cpu_seconds * factor), str(self.memory_mib * factor)]
+        argv += [repr(self.cpu_seconds * factor), str(self.memory_mib * factor), str(os.getpid())]
         # nothing of the parent's environment: no secrets for what goes wrong inside, no thread pools
         environment = {
             "PYTHONPATH": os.pathsep.join([*self._paths, *(p for p in sys.path if p)]),

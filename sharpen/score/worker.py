@@ -1,8 +1,8 @@
 """A pool's worker process: reads jobs line by line, runs one function on each, writes one line back.
 
-Run as ``python -m sharpen.score.worker MODULE:FUNCTION CPU_SECONDS MEMORY_MIB``. Lines are JSON both ways; no
-pickle. Results go to a copy of stdout that the function cannot reach by printing: descriptors 0, 1 and 2 are
-``/dev/null`` while it runs.
+Run as ``python -m sharpen.score.worker MODULE:FUNCTION CPU_SECONDS MEMORY_MIB PARENT``. Lines are JSON both
+ways; no pickle. Results go to a copy of stdout that the function cannot reach by printing: descriptors 0, 1
+and 2 are ``/dev/null`` while it runs. It ends with its parent, however that ends.
 """
 
 from __future__ import annotations
@@ -16,6 +16,8 @@ import sys
 import time
 from typing import Any
 
+from sharpen.runs.process import die_with_parent
+
 ANSWERED, RAISED, MEMORY = "answered", "raised", "memory"
 LONGEST_LINE = 1 << 20
 """A result of more characters than this is an error of the function."""
@@ -24,6 +26,7 @@ LONGEST_LINE = 1 << 20
 def main() -> None:
     """Serve until stdin closes."""
     target, cpu_seconds, memory_mib = sys.argv[1], float(sys.argv[2]), int(sys.argv[3])
+    die_with_parent(int(sys.argv[4]))
     jobs = os.fdopen(os.dup(0), "r", encoding="utf-8")
     results = os.fdopen(os.dup(1), "w", encoding="utf-8")
     null = os.open(os.devnull, os.O_RDWR)

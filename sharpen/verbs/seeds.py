@@ -8,13 +8,11 @@ it means running what its seeds lack.
 from __future__ import annotations
 
 import contextlib
-import ctypes
 import json
 import os
 import selectors
 import signal
 import subprocess
-import sys
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -73,18 +71,6 @@ def read_plan(folder: Path) -> tuple[str, list[int]] | None:
 def seed_folder(folder: Path, seed: int) -> Path:
     """Where a seed's run lies."""
     return folder / f"seed-{seed}"
-
-
-def die_with_parent(parent: int) -> None:
-    """Have the system kill this process when its parent, process ``parent``, is gone (Linux only).
-
-    Elsewhere the parent kills its children when it ends by itself or by Ctrl-C, not when it is killed.
-    """
-    if sys.platform == "linux":
-        pr_set_pdeathsig = 1
-        ctypes.CDLL(None, use_errno=True).prctl(pr_set_pdeathsig, signal.SIGKILL, 0, 0, 0)
-        if os.getppid() != parent:  # it died before the line above
-            os.kill(os.getpid(), signal.SIGKILL)
 
 
 def run_children(

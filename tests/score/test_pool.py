@@ -1,6 +1,8 @@
 """The killable pool: what an answer does costs that answer alone, whatever runs beside it."""
 
+import contextlib
 import os
+import subprocess
 import sys
 from pathlib import Path
 
@@ -90,6 +92,23 @@ def test_nothing_is_left_behind():
         p.map(texts("right"))
         ids = [w.process.pid for w in p._workers]
     assert not any(psutil.pid_exists(i) for i in ids)
+
+
+def test_workers_die_with_a_parent_that_is_killed():
+    parent = subprocess.Popen(
+        [sys.executable, "-c", "import sys; from sharpen.score.pool import Pool\n"
+         f"p = Pool('planted:check', workers=1, wall_seconds=600, paths=({HERE!r},))\n"
+         "p._workers.append(p._start()); print(p._workers[0].process.pid, flush=True)\n"
+         "p.map([{'text': 'sleep'}])"],
+        stdout=subprocess.PIPE, text=True,
+    )  # fmt: skip
+    worker = int(parent.stdout.readline())
+    parent.kill()
+    parent.wait()
+    parent.stdout.close()
+    with contextlib.suppress(psutil.NoSuchProcess):
+        psutil.Process(worker).wait(timeout=20)
+    assert not psutil.pid_exists(worker)
 
 
 def test_the_environment_does_not_reach_the_workers(monkeypatch):

@@ -84,7 +84,7 @@ def test_ctrl_c_stops_children_and_theirs():
 @pytest.mark.skipif(sys.platform != "linux", reason="the system ties a child to its parent on Linux only")
 def test_killing_the_parent_leaves_no_orphan():
     inner = (
-        "import os, sys, time; from sharpen.verbs.seeds import die_with_parent;"
+        "import os, sys, time; from sharpen.runs.process import die_with_parent;"
         "die_with_parent(int(sys.argv[1])); print(os.getpid(), flush=True); time.sleep(600)"
     )
     outer = (
