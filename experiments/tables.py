@@ -7,7 +7,9 @@ Reads ``results/*.json`` and fills the marked regions of ``PAGES``; a region is 
 from __future__ import annotations
 
 import argparse
+import json
 import sys
+from collections import Counter
 from collections.abc import Callable, Sequence
 
 from outcomes import (
@@ -27,14 +29,15 @@ from outcomes import (
     read,
     samples,
 )
-from regions import ROOT, markdown, update
+from regions import RESULTS, ROOT, markdown, update
 
+from sharpen.cli.checking import verdict_of, why
 from sharpen.measure.report import METRICS
 from sharpen.recipes import RECIPES
 from sharpen.recipes.b_star import Settings
 from sharpen.runs.config import load
 
-PAGES = ("README.md", "docs/methods/b_star.md")
+PAGES = ("README.md", "docs/methods/b_star.md", "docs/verifiers.md")
 
 
 def percent(share: float | None) -> str:
@@ -304,6 +307,37 @@ def measures() -> str:
     return markdown(["name", "meaning"], rows, left=2)
 
 
+def disagreements() -> str:
+    """Where our maths verdicts differ from Math-Verify's, and why."""
+    sys.path.insert(0, str(ROOT))
+    from tests.maths_cases import DISAGREE
+
+    rows = [[f"`{gold}`", f"`{a}`", "right" if right else "wrong", why] for gold, a, right, why in DISAGREE]
+    return markdown(["gold", "answer", "here", "why"], rows, left=4)
+
+
+def checks() -> str:
+    """Every task source and whether it can be trusted."""
+    path = RESULTS / "check-task.json"
+    if not path.exists():
+        return "Not checked yet: run `sharpen check-task --all --json`."
+    found = json.loads(path.read_text("utf-8"))
+    rows = [
+        [f"`{r['source']}`", str(r["items"]), f"{r['judged']:,}", verdict_of(r), cell(why(r))] for r in found
+    ]
+    counts = Counter(row[3] for row in rows)
+    told = ", ".join(f"{n} {verdict}" for verdict, n in counts.most_common())
+    return (
+        f"{markdown(['source', 'items', 'answers judged', 'verdict', 'why'], rows, left=5)}\n\n"
+        f"{len(rows)} sources: {told}. `sharpen check-task --all`, reasoning-gym 0.1.25."
+    )
+
+
+def cell(text: str) -> str:
+    """Text that may stand in a table."""
+    return text.replace("|", "\\|").replace("\n", " ")
+
+
 KINDS: dict[str, tuple[str, Callable[[Result], str]]] = {
     "demo": ("demo", demo),
     "methods": ("methods", methods),
@@ -315,10 +349,14 @@ KINDS: dict[str, tuple[str, Callable[[Result], str]]] = {
 """Kind of region -> (experiment that it tells of, what writes it)."""
 
 
+PLAIN = {"measures": measures, "settings": settings, "disagreements": disagreements, "checks": checks}
+"""Regions that rest on no experiment."""
+
+
 def region(name: str) -> str:
     """The body of a region. KeyError for a name that nothing writes."""
-    if name in ("measures", "settings"):
-        return measures() if name == "measures" else settings()
+    if name in PLAIN:
+        return PLAIN[name]()
     kind, _, base = name.partition("-")
     experiment, write = KINDS[kind]
     result = read(experiment, base)

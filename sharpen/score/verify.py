@@ -243,7 +243,7 @@ _RULES: dict[str, Callable[..., Verdict]] = {
     "set": set_verdict,
     "sequence": sequence_verdict,
 }
-NAMES = ("source", *_RULES, "maths")
+NAMES = ("source", *_RULES, "maths", "code")
 """Every verifier that settings can name."""
 
 

@@ -9,9 +9,11 @@ from sharpen.errors import SharpenError
 from sharpen.measure.report import rollout_metrics
 from sharpen.runs.streams import stream
 from sharpen.score import answers
+from sharpen.score.code import CodeVerifier
 from sharpen.score.group import Groups
 from sharpen.score.pooled import maths_verifier
 from sharpen.score.process import NoisyStepChecker, WithProcess
+from sharpen.score.sandbox import last_block
 from sharpen.score.table import table_to_verdicts, verdicts_to_table
 from sharpen.score.verdict import Verdict
 from sharpen.score.verify import (
@@ -41,10 +43,7 @@ def named(reward: Reward, source: TaskSource, seed: int) -> Verifier:
 
     Raises SharpenError for an unknown name, or a source that cannot check what the reward needs.
     """
-    if reward.verifier == "source":
-        outcome: Verifier = source_verifier(source)
-    else:
-        outcome = maths_verifier() if reward.verifier == "maths" else answer_verifier(reward.verifier)
+    outcome = _outcome(reward.verifier, source)
     if reward.process == "none":
         return outcome
     if reward.process == "noisy_steps":
@@ -54,8 +53,18 @@ def named(reward: Reward, source: TaskSource, seed: int) -> Verifier:
     raise SharpenError(f"process reward {reward.process!r} needs a trained scorer: pass it as a verifier")
 
 
+def _outcome(name: str, source: TaskSource) -> Verifier:
+    if name == "source":
+        return source_verifier(source)
+    if name == "maths":
+        return maths_verifier()
+    return CodeVerifier() if name == "code" else answer_verifier(name)
+
+
 def has_answer(reward: Reward, source: TaskSource) -> Callable[[str], bool]:
     """Tells of a completion whether it gives an answer where the verifier of ``reward`` looks for one."""
+    if reward.verifier == "code":
+        return lambda completion: last_block(completion) is not None
     return source.has_answer if reward.verifier == "source" else answers.has_answer
 
 
