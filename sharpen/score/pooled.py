@@ -91,5 +91,7 @@ class PooledVerifier:
 
 
 def maths_verifier(*, cpu_seconds: float = 2.0, workers: int | None = None) -> PooledVerifier:
-    """Mathematical equality in tiers, see ``sharpen.score.maths``."""
-    return PooledVerifier("maths", "sharpen.score.maths:check", "math-verify", cpu_seconds, workers=workers)
+    """Mathematical equality in tiers, see ``sharpen.score.maths``. SharpenError without Math-Verify."""
+    made = PooledVerifier("maths", "sharpen.score.maths:check", "math-verify", cpu_seconds, workers=workers)
+    assert made.spec  # said before anything is written
+    return made
