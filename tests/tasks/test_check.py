@@ -1,8 +1,12 @@
 """The check finds each broken promise, and nothing in a source that keeps them."""
 
+import json
+
 import pytest
 
-from sharpen.tasks.check import attacks, check_source
+from sharpen.errors import SharpenError
+from sharpen.tasks.check import attacks, check_source, summary
+from sharpen.tasks.reasoning_gym import QUARANTINE
 from sharpen.tasks.registry import FAMILIES, make
 from sharpen.tasks.splits import SPLITS
 from sharpen.tasks.task import Checked, Task
@@ -96,12 +100,32 @@ def test_own_families(name, level):
     assert report.ok, str(report)
 
 
-@pytest.mark.parametrize(
-    ("name", "attack"), [("game_of_life_halting", "junk"), ("knights_knaves", "gold inside text")]
-)
-def test_known_holes_of_reasoning_gym_are_found(name, attack):
-    report = check_source(make(f"reasoning_gym:{name}"), n=2)
-    assert f"attack passes: {attack}" in {f.check for f in report.failures}
+HOLES = {
+    "its scorer accepts nan": "not a number",
+    "its scorer accepts almost any text": "junk",
+    "its scorer accepts the gold answer inside other text, or among many answers": "",
+}
+
+
+@pytest.mark.parametrize("name", QUARANTINE)
+def test_what_is_in_quarantine_is_refused_and_deserves_it(name):
+    with pytest.raises(SharpenError, match=f"{name} is in quarantine: its scorer"):
+        make(f"reasoning_gym:{name}")
+    report = check_source(make(f"reasoning_gym:{name}:quarantined=true"), n=2)
+    passed = {f.check.removeprefix("attack passes: ") for f in report.failures}
+    hole = HOLES[QUARANTINE[name]]
+    among = {"gold inside text", "gold inside digits", "answer spray", "many boxes", "spray of answer lines"}
+    assert hole in passed if hole else passed & among
+
+
+def test_a_summary_is_json_and_says_why_a_source_cannot_be_made():
+    fine = summary("order:level=1", 2)
+    assert (fine["items"], fine["failures"], fine["refused"]) == (8, [], "")
+    assert json.loads(json.dumps(fine)) == fine
+    assert "unknown task" in summary("ordr", 2)["refused"]
+    assert "cannot be repeated" in summary("reasoning_gym:word_ladder", 2)["refused"]
+    holed = summary("reasoning_gym:game_of_life_halting", 2)
+    assert {"attack passes: junk", "attack passes: code"} <= {f["check"] for f in holed["failures"]}
 
 
 def test_no_attack_is_the_gold_answer():
