@@ -27,6 +27,9 @@ def check_task(argv: Sequence[str]) -> int:
     if bool(args.names) == args.all:
         raise SharpenError("check-task: name sources, or give --all")
     found = checked(every() if args.all else args.names, args.items)
+    for row in found:
+        if row["refused"].startswith("unknown"):
+            raise SharpenError(row["refused"])
     if args.json:
         print(json.dumps(found, indent=1))
     else:
