@@ -53,7 +53,8 @@ class SelfTraining(Config):
     """How prompts are rendered: chat goes through the tokenizer's template, plain continues text."""
     verifier: str = "source"
     """Who judges: source is the task source's own check; exact, number, choice, set, sequence and
-    maths compare with the answer; code runs the task's tests."""
+    maths compare with the answer; code runs the task's tests;
+    module:function is one of your own."""
     control: Control = "none"
     """What replaces the selected attempts, as a control with as many rows: shuffled permutes the rewards
     over all attempts of a round before selecting, random takes attempts of like lengths, blind to rewards."""

@@ -82,7 +82,7 @@ def judge(verifier: Verifier, *, task: Task, episode: Episode) -> Verdict:
     except SharpenError:
         raise
     except Exception as problem:
-        return _crash(verifier.name, problem)
+        return crash(verifier.name, problem)
     if not isinstance(verdict, Verdict):
         raise SharpenError(
             f"verifier {verifier.name!r} gave no Verdict but {verdict!r:.80} on task {task.id!r}"
@@ -102,7 +102,8 @@ def judge_all(verifier: Verifier, groups: Iterable[Group]) -> Groups:
     return table.with_verdicts([judge_group(verifier, g) for g in table])
 
 
-def _crash(name: str, problem: Exception) -> Verdict:
+def crash(name: str, problem: Exception) -> Verdict:
+    """The verdict where a verifier raised ``problem``."""
     detail = f"{type(problem).__name__}: {problem}".splitlines()[0][:200]
     # lone surrogates cannot be written as UTF-8, and an exception may quote any text
     return Verdict(0.0, Status.CRASH, by=name, detail=detail.encode("utf-8", "replace").decode())
@@ -152,7 +153,7 @@ class FunctionVerifier:
         except SharpenError:
             raise
         except Exception as problem:
-            return _crash(self.name, problem)
+            return crash(self.name, problem)
         if not isinstance(score, Real):
             raise SharpenError(
                 f"verifier {self.name!r} gave {score!r:.80} on task {task.id!r}: a reward must be a number"
@@ -181,12 +182,16 @@ def from_function(function: Callable[..., Any]) -> FunctionVerifier:
             arguments.append(parameter.name)
         elif parameter.default is parameter.empty:
             raise unknown(f"argument of reward {name}", parameter.name, _ARGUMENTS)
+    return FunctionVerifier(function, name, tuple(dict.fromkeys(arguments)), source_digest(function))
+
+
+def source_digest(function: Callable[..., Any]) -> str:
+    """A hash of a function's source text; of its byte code where there is none."""
     try:
         source = inspect.getsource(function)
     except (OSError, TypeError):
-        source = repr(getattr(getattr(function, "__code__", None), "co_code", name))
-    digest = hashlib.blake2b(source.encode(), digest_size=8).hexdigest()
-    return FunctionVerifier(function, name, tuple(dict.fromkeys(arguments)), digest)
+        source = repr(getattr(getattr(function, "__code__", None), "co_code", function))
+    return hashlib.blake2b(source.encode(), digest_size=8).hexdigest()
 
 
 @dataclass(frozen=True)

@@ -10,6 +10,7 @@ from sharpen.measure.report import rollout_metrics
 from sharpen.runs.streams import stream
 from sharpen.score import answers
 from sharpen.score.code import CodeVerifier
+from sharpen.score.custom import imported
 from sharpen.score.group import Groups
 from sharpen.score.pooled import maths_verifier
 from sharpen.score.process import NoisyStepChecker, WithProcess
@@ -58,13 +59,17 @@ def _outcome(name: str, source: TaskSource) -> Verifier:
         return source_verifier(source)
     if name == "maths":
         return maths_verifier()
-    return CodeVerifier() if name == "code" else answer_verifier(name)
+    if name == "code":
+        return CodeVerifier()
+    return imported(name) if ":" in name else answer_verifier(name)
 
 
 def has_answer(reward: Reward, source: TaskSource) -> Callable[[str], bool]:
     """Tells of a completion whether it gives an answer where the verifier of ``reward`` looks for one."""
     if reward.verifier == "code":
         return lambda completion: last_block(completion) is not None
+    if ":" in reward.verifier:  # what a function of the user's own takes for an answer is its own affair
+        return lambda completion: bool(completion.strip())
     return source.has_answer if reward.verifier == "source" else answers.has_answer
 
 
