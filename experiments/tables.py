@@ -320,7 +320,7 @@ def checks() -> str:
     """Every task source and whether it can be trusted."""
     path = RESULTS / "check-task.json"
     if not path.exists():
-        return "Not checked yet: run `sharpen check-task --all --json`."
+        return "The table of all sources is not made yet: `check-task` with `--all --json` makes it."
     found = json.loads(path.read_text("utf-8"))
     rows = [
         [f"`{r['source']}`", str(r["items"]), f"{r['judged']:,}", verdict_of(r), cell(why(r))] for r in found
@@ -329,7 +329,7 @@ def checks() -> str:
     told = ", ".join(f"{n} {verdict}" for verdict, n in counts.most_common())
     return (
         f"{markdown(['source', 'items', 'answers judged', 'verdict', 'why'], rows, left=5)}\n\n"
-        f"{len(rows)} sources: {told}. `sharpen check-task --all`, reasoning-gym 0.1.25."
+        f"{len(rows)} sources: {told}. `check-task` with `--all`, reasoning-gym 0.1.25."
     )
 
 

@@ -113,4 +113,5 @@ def imported(target: str) -> Verifier:
     if not callable(function):
         raise SharpenError(f"verifier {target!r} is no function")
     known = inspect.signature(function).parameters
-    return from_trl(function) if "completions" in known else from_function(function)
+    made: Callable[[Any], Verifier] = from_trl if "completions" in known else from_function
+    return made(function)

@@ -115,7 +115,7 @@ def numerically(a: Any, b: Any) -> bool | None:
         if isinstance(one, sympy.Eq) and isinstance(other, sympy.Expr):
             return numerically(one.rhs, other) if isinstance(one.lhs, sympy.Symbol) else None
     if isinstance(a, sympy.MatrixBase) and isinstance(b, sympy.MatrixBase):
-        return a.shape == b.shape and _all(numerically(x, y) for x, y in zip(a, b, strict=True))
+        return a.shape == b.shape and _all(numerically(x, y) for x, y in zip(a.flat(), b.flat(), strict=True))
     if isinstance(a, sympy.FiniteSet) and isinstance(b, sympy.FiniteSet):
         return _same_set(list(a.args), list(b.args))
     if isinstance(a, (sympy.Tuple, tuple)) and isinstance(b, (sympy.Tuple, tuple)):

@@ -201,8 +201,8 @@ def _supervise(settings: Mapping[str, Any], stdin: Path, wall_seconds: float) ->
             report["cpu"] >= 0.9 * settings["limits"]["CPU"]
         )
         how = "cpu" if spent else "signal"
-    texts = [said[k].decode("utf-8", "replace") for k in ("stdout", "stderr")]
-    return Ran(how, report["code"], *texts, report["cpu"])
+    out, err = (said[k].decode("utf-8", "replace") for k in ("stdout", "stderr"))
+    return Ran(how, report["code"], out, err, report["cpu"])
 
 
 def _listen(
