@@ -9,7 +9,7 @@ import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from numbers import Real
-from typing import Any
+from typing import Any, cast
 
 from sharpen.errors import SharpenError
 from sharpen.sample.episode import Episode
@@ -113,5 +113,5 @@ def imported(target: str) -> Verifier:
     if not callable(function):
         raise SharpenError(f"verifier {target!r} is no function")
     known = inspect.signature(function).parameters
-    made: Callable[[Any], Verifier] = from_trl if "completions" in known else from_function
-    return made(function)
+    mine = cast("Any", function)
+    return from_trl(mine) if "completions" in known else from_function(mine)
