@@ -157,7 +157,7 @@ def test_keep_best_keeps_the_best_and_the_last(tmp_path):
 @pytest.mark.parametrize("damage", ["cut", "flip", "gone"])
 def test_a_damaged_checkpoint_is_made_again(damage, tmp_path):
     folder = copied(tmp_path)
-    weights = folder / "checkpoints/round-0002.learn-0/final/policy/model.safetensors"
+    weights = folder / "checkpoints/round-0002.learn-0/final/policy/adapter_model.safetensors"
     whole = weights.read_bytes()
     if damage == "gone":
         shutil.rmtree(weights.parents[1])
