@@ -25,7 +25,7 @@ import tempfile
 import time
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from functools import partial
 from pathlib import Path
 
@@ -149,9 +149,20 @@ def _become(argv: Sequence[str], fault: str, out: int) -> None:
 
 
 def perform(root: Path, whole: Path, numbered: tuple[int, Case]) -> Outcome:
-    """Run one case in a folder of its own."""
+    """Run one case in a folder of its own. A random moment that came after the run's end is brought forward
+    until it falls into the run: how long a run takes depends on what else the machine does."""
     number, case = numbered
-    home = root / f"case-{number:03d}"
+    outcome = _once(root / f"case-{number:03d}", whole, case)
+    for again in range(1, 8):
+        if outcome.reached or not outcome.ok or not case.ends[-1].startswith("+"):
+            break
+        sooner = f"+{0.7 * float(case.ends[-1][1:]):.3f}"
+        case = replace(case, ends=(*case.ends[:-1], sooner))
+        outcome = _once(root / f"case-{number:03d}-{again}", whole, case)
+    return outcome
+
+
+def _once(home: Path, whole: Path, case: Case) -> Outcome:
     home.mkdir()
     folder, log, outcome = home / "run", home / "log", Outcome(case)
     for end in (*case.ends, ""):
