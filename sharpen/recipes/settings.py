@@ -67,7 +67,7 @@ class SelfTraining(Config):
     optimizer: OptimizerConfig = decaying(160)
     """AdamW and its schedule."""
     method: Literal["full", "lora"] = "lora"
-    """Train low-rank adapters, or all weights. Adapters take up less of what is chance in the rows."""
+    """Train low-rank adapters, or all weights."""
     lora: LoraConfig = LoraConfig(rank=4, alpha=8)
     """The adapters, where method is lora."""
     save_every: Count = 0

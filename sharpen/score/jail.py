@@ -20,8 +20,7 @@ def main() -> None:
     """Separate, limit, run, report."""
     settings, status = json.loads(sys.argv[1]), int(sys.argv[2])
     LIBC.prctl(PDEATHSIG, signal.SIGKILL, 0, 0, 0)
-    namespaces = separate() if settings["namespaces"] else False
-    if namespaces and settings["uid"] is not None:
+    if separate() and settings["uid"] is not None:
         show(settings["python"], settings["home"])
     middle = os.fork()
     if middle:
@@ -38,11 +37,7 @@ def main() -> None:
         shown = os.path.join(settings["home"], os.path.relpath(argv[0], settings["python"]))
         os.execv(shown if os.path.exists(shown) else argv[0], argv)
     _, ended, used = os.wait4(inner, 0)
-    report = {
-        "namespaces": namespaces,
-        "code": os.waitstatus_to_exitcode(ended),
-        "cpu": used.ru_utime + used.ru_stime,
-    }
+    report = {"code": os.waitstatus_to_exitcode(ended), "cpu": used.ru_utime + used.ru_stime}
     os.write(status, json.dumps(report).encode())
     os._exit(0)
 

@@ -162,8 +162,10 @@ def _same_values(a: Any, b: Any) -> bool | None:
             return False
         if largest > _LARGE:  # integers may differ far behind the leading digits
             more = _DIGITS + int(str(largest).partition("e+")[2] or 60)
+            if more > _MOST_DIGITS:
+                return None
             x, y = _value(a, point, more), _value(b, point, more)
-            if more > _MOST_DIGITS or x is None or y is None:
+            if x is None or y is None:
                 return None
             if abs(x - y) > _AGREE:
                 return False

@@ -159,7 +159,6 @@ def _run(
             "home": str(Path(folder, ".python")),
             "environment": {"LANG": "C.UTF-8", "PYTHONHASHSEED": "0", "OMP_NUM_THREADS": "1"},
             "uid": uid,
-            "namespaces": True,
             "limits": {
                 "CPU": cpu_seconds,
                 "AS": memory_mib << 20,
