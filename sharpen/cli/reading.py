@@ -220,16 +220,15 @@ def _show_step(folder: Path, key: str, n: int, as_json: bool) -> None:
 
 
 def _show_seeds(folder: Path, recipe: str, seeds: list[int], *, as_json: bool) -> None:
+    from sharpen.runs.manifest import read_manifest
     from sharpen.studio.table import gain_table, listing, seeds_gains, settings_lines
     from sharpen.studio.table import show as draw
     from sharpen.verbs.seeds import SUMMARY, seed_folder
 
     path = folder / SUMMARY
     summary = json.loads(path.read_text("utf-8")) if path.exists() else None
-    rows = [
-        (s, str(seed_folder(folder, s)), "begun" if is_run(seed_folder(folder, s)) else "not begun")
-        for s in seeds
-    ]
+    runs = [(s, seed_folder(folder, s)) for s in seeds]
+    rows = [(s, str(r), _state(r, read_manifest(r)) if is_run(r) else "not begun") for s, r in runs]
     if as_json:
         told = {"run": str(folder), "recipe": recipe, "seeds": seeds, "summary": summary}
         print(json.dumps(told, indent=1))

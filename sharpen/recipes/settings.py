@@ -72,9 +72,9 @@ class SelfTraining(Config):
     """The adapters, where method is lora."""
     save_every: Count = 0
     """Updates between saved partial states inside a learn step; 0: only its end is saved."""
-    held_out: Positive = 2000
+    held_out: Positive = 1000
     """Held-out questions, never trained on; answered greedily before the first round and after every one."""
-    held_out_sampled: Positive = 500
+    held_out_sampled: Positive = 256
     """So many of them, the first ones, are also answered at temperature 1."""
     held_out_samples: Positive = 4
     """Attempts at temperature 1 a question."""
