@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 from collections import deque
 from fractions import Fraction
+from typing import Literal, NamedTuple
 
 from sharpen.errors import SharpenError
 from sharpen.score.verdict import Status, Verdict
@@ -15,6 +16,7 @@ from sharpen.score.verdict import Status, Verdict
 MAX_NUMBER = 400
 """Characters a number may have; longer ones are not read (int() of a long string takes quadratic time)."""
 
+_BOXED = r"\boxed{"
 _BRACES = re.compile(r"\\boxed\{|\\.|[{}]", re.DOTALL)
 _ANSWER = re.compile(r"^[ \t]*\*{0,2}answer:(.*)$", re.IGNORECASE | re.MULTILINE)
 
@@ -25,8 +27,17 @@ _CHOICE = re.compile(r"\(?([A-Za-z])\)?[.:]?")
 _FRAC = re.compile(rf"([+-]?)\\[dt]?frac\{{([+-]?{_INTEGER})\}}\{{([+-]?{_INTEGER})\}}")
 
 
-def extract_answer(text: str) -> str | None:
-    r"""The final answer of a text, stripped, or None where it gives none.
+class Place(NamedTuple):
+    """Where a text gives its final answer: ``text[start:end]`` with the box or the line around it."""
+
+    start: int
+    end: int
+    kind: Literal["box", "line"]
+    answer: str
+
+
+def final_place(text: str) -> Place | None:
+    r"""Where the final answer stands, None where there is none.
 
     It is the later of the last ``\boxed{...}`` (balanced braces; ``\{`` and ``\}`` do not count) and the
     last line ``Answer: X``. A box inside an answer line is its answer. A text that leaves a ``\boxed{``
@@ -40,11 +51,18 @@ def extract_answer(text: str) -> str | None:
     line = lines[0] if lines else None
     if line is not None and (box is None or box[1] <= line.start()):
         answer = line[1].strip().removesuffix("**").removeprefix("**").strip()
+        place = Place(line.start(), line.end(), "line", answer)
     elif box is not None:
-        answer = text[box[0] : box[1]].strip()
+        place = Place(box[0] - len(_BOXED), box[1] + 1, "box", text[box[0] : box[1]].strip())
     else:
         return None
-    return answer or None
+    return place if place.answer else None
+
+
+def extract_answer(text: str) -> str | None:
+    """The final answer of a text (see ``final_place``), stripped, or None where it gives none."""
+    place = final_place(text)
+    return None if place is None else place.answer
 
 
 _OPEN = (-1, -1)
@@ -56,7 +74,7 @@ def _last_box(text: str) -> tuple[int, int] | None:
     stack: list[int] = []  # content start of an open box, -1 for any other open brace
     for m in _BRACES.finditer(text):
         token = m[0]
-        if token == r"\boxed{":
+        if token == _BOXED:
             stack.append(m.end())
         elif token == "{":
             stack.append(-1)

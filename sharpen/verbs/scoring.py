@@ -11,6 +11,7 @@ from sharpen.runs.streams import stream
 from sharpen.score import answers
 from sharpen.score.code import CodeVerifier
 from sharpen.score.custom import imported
+from sharpen.score.format import DEFAULT, Form, FormatVerifier
 from sharpen.score.group import Groups
 from sharpen.score.pooled import maths_verifier
 from sharpen.score.process import NoisyStepChecker, WithProcess
@@ -61,6 +62,9 @@ def _outcome(name: str, source: TaskSource) -> Verifier:
         return maths_verifier()
     if name == "code":
         return CodeVerifier()
+    kind, _, form = name.partition(":")
+    if kind == "format":
+        return FormatVerifier(Form(form or DEFAULT))
     return imported(name) if ":" in name else answer_verifier(name)
 
 
