@@ -31,3 +31,8 @@ def unknown(kind: str, name: str, known: Iterable[str]) -> SharpenError:
     near = nearest(name, known)
     hint = f"did you mean {near!r}?" if near else f"known: {', '.join(known)}"
     return SharpenError(f"unknown {kind} {name!r}: {hint}")
+
+
+def missing(what: str, library: str, extra: str) -> SharpenError:
+    """The error where ``what`` needs a library that is not installed; ``extra`` of this package brings it."""
+    return SharpenError(f"{what} needs {library}: pip install 'sharpen[{extra}]'")

@@ -15,7 +15,7 @@ import functools
 import re
 from typing import Any, Literal
 
-from sharpen.errors import SharpenError
+from sharpen.errors import missing
 from sharpen.runs.streams import stream
 from sharpen.score.answers import extract_answer, parse_number
 from sharpen.score.verdict import Status
@@ -86,7 +86,7 @@ def _library() -> Any:
     try:
         import math_verify
     except ImportError:
-        raise SharpenError("verifier maths needs Math-Verify: pip install 'sharpen[maths]'") from None
+        raise missing("verifier maths", "math-verify", "maths") from None
     return math_verify
 
 

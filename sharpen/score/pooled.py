@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from sharpen.errors import SharpenError
+from sharpen.errors import missing
 from sharpen.sample.episode import Episode
 from sharpen.score.group import Group, completion_text
 from sharpen.score.pool import Outcome, Pool
@@ -47,8 +47,7 @@ class PooledVerifier:
         try:
             version = importlib.metadata.version(self.library)
         except importlib.metadata.PackageNotFoundError:
-            why = f"verifier {self.name} needs {self.library}: pip install 'sharpen[{self.name}]'"
-            raise SharpenError(why) from None
+            raise missing(f"verifier {self.name}", self.library, self.name) from None
         return {
             "verifier": self.name,
             self.library: version,

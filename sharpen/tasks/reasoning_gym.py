@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from sharpen.errors import SharpenError, unknown
+from sharpen.errors import SharpenError, missing, unknown
 from sharpen.runs.streams import stream
 from sharpen.tasks.answer import answer_of, foreign_digits
 from sharpen.tasks.splits import Split, canonical_text, check_split, prompt_text, split_of
@@ -87,7 +87,7 @@ def _library() -> dict[str, tuple[Any, Any]]:
         import reasoning_gym  # noqa: F401  registers its datasets
         from reasoning_gym.factory import DATASETS
     except ImportError as e:
-        raise SharpenError("reasoning_gym tasks need the extra 'tasks': pip install 'sharpen[tasks]'") from e
+        raise missing("a reasoning_gym task", "reasoning-gym", "tasks") from e
     # a mixture of other datasets, configured by objects rather than by numbers
     return {name: pair for name, pair in DATASETS.items() if name != "composite"}
 

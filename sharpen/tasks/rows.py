@@ -8,7 +8,7 @@ from collections.abc import Collection, Iterator
 from pathlib import Path
 from typing import Any, NoReturn
 
-from sharpen.errors import SharpenError, unknown
+from sharpen.errors import SharpenError, missing, unknown
 
 KINDS = ("jsonl", "parquet", "hf")
 
@@ -113,9 +113,7 @@ def _hugging_face(path: Path, columns: Collection[str]) -> Iterator[Numbered]:
     try:
         import datasets
     except ImportError as e:
-        raise SharpenError(
-            "Hugging Face datasets need the extra 'tasks': pip install 'sharpen[tasks]'"
-        ) from e
+        raise missing("a Hugging Face dataset", "datasets", "tasks") from e
     try:
         loaded = datasets.load_from_disk(str(path))
     except Exception as e:  # the library raises many kinds
