@@ -165,5 +165,8 @@ FALSE_ACCEPTS: list[tuple[str, str]] = [
     ("[0,1]", "[0,1+10^{-12}]"),
     ("2^{2^{7}}", "2^{2^{7}}+1"),
     ("\\sin(x)", "\\sin(x)+10^{-15}"),
+    ("11/2", "1 1/2"),
+    ("42", "4 2"),
+    ("1234", "(1,234)"),
 ]
 """Pairs that are not equal, on which verifiers were seen to say yes or might."""

@@ -17,8 +17,9 @@ from typing import Any, Literal
 
 from sharpen.errors import missing
 from sharpen.runs.streams import stream
-from sharpen.score.answers import extract_answer, parse_number
+from sharpen.score.answers import extract_answer
 from sharpen.score.verdict import Status
+from sharpen.score.written import written_number
 
 Tier = Literal["exact", "numeric", "symbolic"]
 LONGEST = 2_000
@@ -30,7 +31,10 @@ _LARGE = 10**20
 _AGREE = 1e-30  # relative; far above the rounding of 60 digits, far below what tells two answers apart
 
 _SPACE = re.compile(r"\\[,;:! ]|\\q?quad\b|[\s~]+")
+_APART = re.compile(r"(?<=[0-9])[\s~]+(?=[0-9])")
 _WRAPPERS = re.compile(r"\\(?:left|right|displaystyle|limits|d?t?frac(?=\{\}))\b")
+_FRAC = re.compile(r"\\[cdt]frac(?![A-Za-z])")
+_ASSIGNED = re.compile(r"^(?![eEiI])[A-Za-z]=")
 _TEXT = re.compile(r"\\(?:text|mathrm|mathbf|textbf|mbox)\{([^{}]*)\}")
 
 
@@ -64,10 +68,17 @@ def _said(right: bool, tier: Tier | None, status: Status = Status.OK, detail: st
 
 
 def exactly(*, gold: str, answer: str) -> bool | None:
-    """Whether the two are the same text or the same rational number; None where that does not decide."""
-    if clean(gold) == clean(answer):
+    """Whether the two are the same text or the same rational number; None where that does not decide.
+
+    ``x = 5`` is the number 5 where the other side is a bare number.
+    """
+    texts = clean(gold), clean(answer)
+    if texts[0] == texts[1]:
         return True
-    a, b = parse_number(clean(gold)), parse_number(clean(answer))
+    assigned = [_ASSIGNED.sub("", text) for text in texts]
+    if (assigned[0] != texts[0]) != (assigned[1] != texts[1]):
+        texts = assigned[0], assigned[1]
+    a, b = written_number(texts[0]), written_number(texts[1])
     return None if a is None or b is None else a == b
 
 
@@ -75,10 +86,11 @@ def clean(text: str) -> str:
     """The text without math delimiters, spacing commands, text wrappers and one closing full stop."""
     text = text.strip().strip("$").strip()
     text = text.removeprefix("\\(").removesuffix("\\)").removeprefix("\\[").removesuffix("\\]")
-    text = _TEXT.sub(r"\1", _WRAPPERS.sub("", text))
-    for written, meant in (("\\dfrac", "\\frac"), ("\\tfrac", "\\frac"), ("\\%", "%"), ("\\$", "")):
+    text = _FRAC.sub(r"\\frac", _TEXT.sub(r"\1", _WRAPPERS.sub("", text)))
+    for written, meant in (("\\%", "%"), ("\\$", ""), ("{,}", ",")):
         text = text.replace(written, meant)
-    return _SPACE.sub("", text).removesuffix(".")
+    # 1 1/2 is not 11/2: the space between digits is kept
+    return " ".join(_SPACE.sub("", part) for part in _APART.split(text)).removesuffix(".")
 
 
 @functools.cache
