@@ -7,9 +7,7 @@ Reads ``results/*.json`` and fills the marked regions of ``PAGES``; a region is 
 from __future__ import annotations
 
 import argparse
-import json
 import sys
-from collections import Counter
 from collections.abc import Callable, Sequence
 
 from outcomes import (
@@ -29,9 +27,9 @@ from outcomes import (
     read,
     samples,
 )
-from regions import RESULTS, ROOT, markdown, update
+from regions import ROOT, markdown, update
+from verifiers import checks, disagreements, numbers
 
-from sharpen.cli.checking import verdict_of, why
 from sharpen.measure.report import METRICS
 from sharpen.recipes import RECIPES
 from sharpen.recipes.b_star import Settings
@@ -307,37 +305,6 @@ def measures() -> str:
     return markdown(["name", "meaning"], rows, left=2)
 
 
-def disagreements() -> str:
-    """Where our maths verdicts differ from Math-Verify's, and why."""
-    sys.path.insert(0, str(ROOT))
-    from tests.maths_cases import DISAGREE
-
-    rows = [[f"`{gold}`", f"`{a}`", "right" if right else "wrong", why] for gold, a, right, why in DISAGREE]
-    return markdown(["gold", "answer", "here", "why"], rows, left=4)
-
-
-def checks() -> str:
-    """Every task source and whether it can be trusted."""
-    path = RESULTS / "check-task.json"
-    if not path.exists():
-        return "The table of all sources is not made yet: `check-task` with `--all --json` makes it."
-    found = json.loads(path.read_text("utf-8"))
-    rows = [
-        [f"`{r['source']}`", str(r["items"]), f"{r['judged']:,}", verdict_of(r), cell(why(r))] for r in found
-    ]
-    counts = Counter(row[3] for row in rows)
-    told = ", ".join(f"{n} {verdict}" for verdict, n in counts.most_common())
-    return (
-        f"{markdown(['source', 'items', 'answers judged', 'verdict', 'why'], rows, left=5)}\n\n"
-        f"{len(rows)} sources: {told}. `check-task` with `--all`, reasoning-gym 0.1.25."
-    )
-
-
-def cell(text: str) -> str:
-    """Text that may stand in a table."""
-    return text.replace("|", "\\|").replace("\n", " ")
-
-
 KINDS: dict[str, tuple[str, Callable[[Result], str]]] = {
     "demo": ("demo", demo),
     "methods": ("methods", methods),
@@ -349,7 +316,13 @@ KINDS: dict[str, tuple[str, Callable[[Result], str]]] = {
 """Kind of region -> (experiment that it tells of, what writes it)."""
 
 
-PLAIN = {"measures": measures, "settings": settings, "disagreements": disagreements, "checks": checks}
+PLAIN = {
+    "measures": measures,
+    "settings": settings,
+    "disagreements": disagreements,
+    "checks": checks,
+    "numbers": numbers,
+}
 """Regions that rest on no experiment."""
 
 

@@ -1,0 +1,108 @@
+"""The tables of the verifiers' page."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections import Counter
+from collections.abc import Sequence
+from typing import Any
+
+from regions import RESULTS, ROOT, markdown
+
+from sharpen.cli.checking import verdict_of, why
+
+WORDS = {None: "unknown", 0: "wrong", 1: "right"}
+
+
+def disagreements() -> str:
+    """Where our maths verdicts differ from Math-Verify's, and why."""
+    sys.path.insert(0, str(ROOT))
+    from tests.maths_cases import DISAGREE
+
+    rows = [[f"`{gold}`", f"`{a}`", "right" if right else "wrong", why] for gold, a, right, why in DISAGREE]
+    return markdown(["gold", "answer", "here", "why"], rows, left=4)
+
+
+def checks() -> str:
+    """Every task source and whether it can be trusted."""
+    path = RESULTS / "check-task.json"
+    if not path.exists():
+        return "Not made yet: run `python experiments/check.py`."
+    found = json.loads(path.read_text("utf-8"))
+    rows = [
+        [f"`{r['source']}`", str(r["items"]), f"{r['judged']:,}", verdict_of(r), cell(why(r))]
+        for r in found["sources"]
+    ]
+    counts = Counter(row[3] for row in rows)
+    told = ", ".join(f"{n} {verdict}" for verdict, n in counts.most_common())
+    made = f"`{found['command']}`, reasoning-gym {found['version']}, {found['date']}"
+    heads = ["source", "items", "answers judged", "verdict", "why"]
+    return f"{markdown(heads, rows, left=5)}\n\n{len(rows)} sources: {told}. {made}."
+
+
+def numbers() -> str:
+    """Numeric answers through our pool and through Math-Verify: speed, errors and disagreements."""
+    path = RESULTS / "pool.json"
+    if not path.exists():
+        return "Not measured yet: run `python experiments/pool.py`."
+    return numbers_of(json.loads(path.read_text("utf-8")))
+
+
+def numbers_of(found: dict[str, Any]) -> str:
+    """See ``numbers``."""
+    n, peaks, seconds = found["answers"], found["peak_mib"], found["seconds"]
+    judges = {
+        "`maths` in the pool, two workers": ("two", "ours"),
+        "`maths` in the pool, one worker": ("one", "ours"),
+        "Math-Verify, one process": ("theirs", "theirs"),
+    }
+    speed = [
+        [title, f"{n / sum(seconds[name]):,.0f}", spread(seconds[name], found["block"]), f"{peaks[who]:.0f}"]
+        for title, (name, who) in judges.items()
+    ]
+    rows, total = found["categories"], {"ours": Counter(), "theirs": Counter()}
+    lines = []
+    for name, row in rows.items():
+        told = found["disagreements"].get(name, [])
+        errors = [str(row[who][kind]) for who in total for kind in ("accepted", "refused")]
+        lines.append([name, f"{row['answers']:,}", *errors, f"{len(told):,}", example(told)])
+        for who, counts in total.items():
+            counts.update(row[who])
+    words = "; ".join(
+        f"{title}: {total[who]['accepted']:,} wrong answers accepted, {total[who]['refused']:,} right ones "
+        f"refused, {total[who]['unknown']:,} not judged"
+        for who, title in (("ours", "`maths`"), ("theirs", "Math-Verify"))
+    )
+    right = sum(row["right"] for row in rows.values())
+    heads = ["answers written as", "answers", "here: wrong accepted", "right refused",
+             "Math-Verify: wrong accepted", "right refused", "disagreements", "the first"]  # fmt: skip
+    ahead = ["judge", "answers a second", "blocks: lowest to highest", "peak MiB a process"]
+    versions = ", ".join(f"{name} {version}" for name, version in found["versions"].items())
+    return (
+        f"{markdown(ahead, speed)}\n\n{markdown(heads, lines)}\n\n"
+        f"{n:,} answers, {right:,} of them right. {words}. All disagreements are in "
+        f"[pool.json](../experiments/results/pool.json). "
+        f"`{found['command']}`, {versions}, {found['date']}."
+    )
+
+
+def spread(seconds: Sequence[float], block: int) -> str:
+    """The slowest and the fastest full block, in answers a second."""
+    full = seconds[: len(seconds) - 1] or seconds
+    return f"{block / max(full):,.0f} to {block / min(full):,.0f}"
+
+
+def example(told: Sequence[Sequence[Any]]) -> str:
+    """One disagreement in a cell."""
+    if not told:
+        return ""
+    gold, answer, here, there, truth = told[0]
+    return cell(
+        f"`{answer.strip()}` for `{gold}` is {WORDS[truth]}; here {WORDS[here]}, Math-Verify {WORDS[there]}"
+    )
+
+
+def cell(text: str) -> str:
+    """Text that may stand in a table."""
+    return text.replace("|", "\\|").replace("\n", " ")
