@@ -38,6 +38,10 @@ POINTS: tuple[str, ...] = (
 )
 """Every point at which a process can be killed."""
 
+TAPE = "tape"
+TAPE_POINTS: tuple[str, ...] = tuple(f"{TAPE}.{at}" for at in _WRITTEN)
+"""Further ones, passed only by runs that keep replies from outside."""
+
 DISK_FULL = "enospc"
 
 
@@ -60,15 +64,15 @@ def arm(spec: str | None) -> None:
         _plan = None
         return
     name, _, count = spec.partition(":")
-    if name not in POINTS and name != DISK_FULL:
-        raise unknown("crash point", name, (*POINTS, DISK_FULL))
+    if name not in (*POINTS, *TAPE_POINTS, DISK_FULL):
+        raise unknown("crash point", name, (*POINTS, *TAPE_POINTS, DISK_FULL))
     if count and (not count.isdecimal() or int(count) < 1):
         raise SharpenError(f"crash point {name!r}: the count {count!r} is not a number from 1")
     _plan = _Plan(name, int(count or 1))
 
 
 def point(name: str) -> None:
-    """Pass the crash point ``name``, one of ``POINTS``."""
+    """Pass the crash point ``name``, one of ``POINTS`` or ``TAPE_POINTS``."""
     if _plan is not None:
         _passed(_plan, name)
 
@@ -103,8 +107,8 @@ def foreign_write(path: os.PathLike[str], kind: str) -> None:
 
 
 def _passed(plan: _Plan, name: str) -> None:
-    if name not in POINTS:
-        raise unknown("crash point", name, POINTS)
+    if name not in (*POINTS, *TAPE_POINTS):
+        raise unknown("crash point", name, (*POINTS, *TAPE_POINTS))
     if plan.name == name:
         plan.left -= 1
         if plan.left == 0:

@@ -31,6 +31,7 @@ from sharpen.runs.manifest import (
     read_manifest,
 )
 from sharpen.runs.step import CHECKPOINTS, ROLLOUTS, slug_of
+from sharpen.runs.tape import TAPE
 
 if TYPE_CHECKING:
     import duckdb
@@ -46,7 +47,7 @@ __all__ = [
     "unit_files",
 ]
 
-NOT_COMPARED = (TIMING, LOCK)
+NOT_COMPARED = (TIMING, LOCK, TAPE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,8 +90,8 @@ def _entry(folder: Path) -> RunEntry:
 
 
 def compare_exact(a: Path | str, b: Path | str) -> list[str]:
-    """How two runs differ, one line each; empty when every file but ``timing.jsonl`` and ``lock`` is equal
-    byte for byte. Manifests come first, with the first step and field that differ."""
+    """How two runs differ, one line each; empty when every file but ``timing.jsonl``, ``tape.jsonl`` and
+    ``lock`` is equal byte for byte. Manifests come first, with the first step and field that differ."""
     a, b = read_manifest(a).folder, read_manifest(b).folder
     files_a, files_b = _files(a), _files(b)
     differences = []
