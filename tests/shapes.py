@@ -42,22 +42,24 @@ def char_tokenizer() -> PreTrainedTokenizerFast:
     )
 
 
-def _configs(vocab: int) -> dict[str, PreTrainedConfig]:
-    size = {"vocab_size": vocab, "hidden_size": 48, "num_hidden_layers": 2, "num_attention_heads": 4}
+def _configs(vocab: int, wide: bool = False) -> dict[str, PreTrainedConfig]:
+    # some shapes state the size of their heads, and may state one that is not hidden / heads
+    head, stated = (32, 32) if wide else (12, 16)
+    size = {"vocab_size": vocab, "hidden_size": 4 * head, "num_hidden_layers": 2, "num_attention_heads": 4}
     size |= {"num_key_value_heads": 2, "intermediate_size": 88, "max_position_embeddings": 256}
     size |= {"pad_token_id": PAD, "bos_token_id": BOS, "eos_token_id": EOS}
     tied = {"tie_word_embeddings": True}
     return {
         "llama": LlamaConfig(**size, **tied),
         "qwen2": Qwen2Config(**size),
-        "qwen3": Qwen3Config(**size, head_dim=16),
+        "qwen3": Qwen3Config(**size, head_dim=stated),
         "mistral": MistralConfig(**size, sliding_window=12),
         "gemma2": Gemma2Config(
-            **size, head_dim=16, sliding_window=12, query_pre_attn_scalar=16, final_logit_softcapping=5.0
+            **size, head_dim=stated, sliding_window=12, query_pre_attn_scalar=16, final_logit_softcapping=5.0
         ),
         "gemma3": Gemma3TextConfig(
             **size,
-            head_dim=16,
+            head_dim=stated,
             sliding_window=12,
             query_pre_attn_scalar=16,
             layer_types=["sliding_attention", "full_attention"],
@@ -65,7 +67,7 @@ def _configs(vocab: int) -> dict[str, PreTrainedConfig]:
         ),
         "gpt2": GPT2Config(
             vocab_size=vocab,
-            n_embd=48,
+            n_embd=4 * head,
             n_layer=2,
             n_head=4,
             n_positions=256,
@@ -82,11 +84,12 @@ SHAPES = tuple(_configs(8))
 
 
 @cache
-def tiny(shape: str) -> Policy:
-    """A random policy of one of ``SHAPES``. Its weights are drawn wide, so that next-token
-    distributions are far from uniform and completions of one prompt differ."""
+def tiny(shape: str, wide: bool = False) -> Policy:
+    """A random policy of one of ``SHAPES``, where ``wide`` with heads of 32, as vLLM needs. Its weights are
+    drawn wide, so that next-token distributions are far from uniform and completions of one prompt
+    differ."""
     tokenizer = char_tokenizer()
-    config = _configs(len(tokenizer))[shape]
+    config = _configs(len(tokenizer), wide)[shape]
     module = AutoModelForCausalLM.from_config(config, attn_implementation="eager")
     draw = torch.Generator().manual_seed(stream("shapes", shape).seed())
     with torch.no_grad():

@@ -15,6 +15,7 @@ from sharpen.recipes.settings import SelfTraining
 from sharpen.runs.config import Config
 from sharpen.runs.journal import Journal
 from sharpen.sample.engine import Engine
+from sharpen.sample.engines import engine_versions, make_engine
 from sharpen.sample.exact import environment as numerics
 from sharpen.tasks.splits import assert_disjoint
 from sharpen.verbs.progress import Progress
@@ -65,7 +66,10 @@ def execute(
     """
     function, _ = entry_of(recipe).load()
     place = numerics()
-    environment = {"code": code_digest(), "versions": versions(), "numerics": place}
+    environment: dict[str, Any] = {"code": code_digest(), "versions": versions(), "numerics": place}
+    if engine is None and isinstance(config, SelfTraining):
+        engine = make_engine(config.engine, vllm=config.vllm)
+        environment["versions"] |= engine_versions(config.engine)
     text = config.to_toml()
     made = Made()
     if resume:

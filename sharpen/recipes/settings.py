@@ -9,6 +9,7 @@ from pydantic import Field
 
 from sharpen.learn.config import LearnConfig, LoraConfig, OptimizerConfig
 from sharpen.runs.config import Config
+from sharpen.sample.engines import EngineName, VllmConfig
 from sharpen.sample.law import SamplingLaw
 from sharpen.select.controls import Control
 from sharpen.verbs.asking import Asking, Exam, Questions, Reward
@@ -82,6 +83,10 @@ class SelfTraining(Config):
     """Which questions are held out: choose settings on dev, report test."""
     stop_on_warning: bool = False
     """Stop when a round's numbers say that the run is being fooled."""
+    engine: EngineName = "native"
+    """What samples."""
+    vllm: VllmConfig = VllmConfig()
+    """How vLLM is started, where it samples."""
     keep: Literal["all", "last", "best"] = "all"
     """Which rounds' checkpoints stay on disk; best is by held-out greedy accuracy."""
 

@@ -22,6 +22,12 @@ class Engine(Protocol):
         """Whether a completion's bits depend on its request and policy alone."""
         ...
 
+    @property
+    def rounding(self) -> float | None:
+        """How far the log-probabilities of sampled tokens may be from the policy's own forward pass, nats,
+        mean over tokens; beyond it the engine is not sampling from that policy. None: they are its own."""
+        ...
+
     def generate(
         self,
         policy: Policy,

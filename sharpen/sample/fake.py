@@ -31,6 +31,7 @@ class FakeEngine:
     """
 
     exact = True
+    rounding = None
 
     def __init__(self, script: Script | None = None) -> None:
         self._script = script

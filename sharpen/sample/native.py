@@ -58,6 +58,8 @@ class NativeEngine:
         compact: let the last row fill a hole; else finished rows are computed on and ignored.
     """
 
+    rounding = None
+
     def __init__(self, *, refill: bool = True, compact: bool = True) -> None:
         self._refill, self._compact = refill, compact
         self._trusted: set[type[PreTrainedModel]] = set()
@@ -79,7 +81,7 @@ class NativeEngine:
         """See ``Engine``. The default batch fits the model: many rows of a small one, fewer of a large."""
         if not requests:
             return []
-        _check(policy, requests)
+        check_requests(policy, requests)
         module = self._module(policy)
         length = max(len(r.tokens) + r.max_new_tokens for r in requests)
         slots = min(batch or _batch(policy, length), len(requests))
@@ -248,8 +250,11 @@ def _packs(lengths: Sequence[int]) -> Iterator[list[int]]:
         yield pack
 
 
-def _check(policy: Policy, requests: Sequence[Request]) -> None:
-    """Refuse, before anything is computed, what the model cannot take."""
+def check_requests(policy: Policy, requests: Sequence[Request]) -> None:
+    """Refuse, before anything is computed, what the model cannot take.
+
+    Raises SharpenError that names the request's stream.
+    """
     for law in {r.law for r in requests}:
         permitted(law, policy.config.get_text_config().vocab_size)
     for r in requests:

@@ -225,6 +225,11 @@ def merged(policy: Policy) -> Mapping[str, Tensor]:
     return weights
 
 
+def config_key(config: PreTrainedConfig) -> str:
+    """The configuration as text: equal for models that differ in nothing but weights."""
+    return json.dumps(config.to_dict(), sort_keys=True, default=_plain)
+
+
 def _load_tokenizer(folder: Path, options: dict[str, Any]) -> PreTrainedTokenizerBase:
     """The folder's tokenizer, exactly as its ``tokenizer.json`` says.
 
@@ -295,7 +300,7 @@ _SKELETONS: dict[str, PreTrainedModel] = {}
 
 def _skeleton(config: PreTrainedConfig) -> PreTrainedModel:
     """The architecture without weights (parameters without storage), built once a configuration."""
-    key = json.dumps(config.to_dict(), sort_keys=True, default=_plain)
+    key = config_key(config)
     if key not in _SKELETONS:
         with no_init_weights():
             shell = AutoModelForCausalLM.from_config(

@@ -10,6 +10,7 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 from transformers import PreTrainedTokenizerBase
 
@@ -111,10 +112,13 @@ class Rows:
         self.used = len(alive)
         return moves
 
-    def advance(self, logits: Tensor, version: str) -> Iterator[tuple[int, Completion]]:
-        """Sample every row's next token from ``logits`` ``(padded, V)``; gives the requests that end with
-        it and their completions. Raises NotFinite where a live row's logits are not finite."""
-        rows = np.flatnonzero(self.request[: self.used] >= 0)
+    def advance(
+        self, logits: Tensor, version: str, rows: NDArray[np.int64] | None = None
+    ) -> Iterator[tuple[int, Completion]]:
+        """Sample the next token of every row, or of ``rows``, from ``logits`` ``(padded, V)``; gives the
+        requests that end with it and their completions. Raises NotFinite where logits are not finite."""
+        if rows is None:
+            rows = np.flatnonzero(self.request[: self.used] >= 0)
         ids = np.zeros(self.padded, np.int64)
         for law_id in set(self._law[rows].tolist()):
             chosen = rows[self._law[rows] == law_id]
@@ -156,7 +160,8 @@ class Rows:
         ended = self._is_end[self._ends[rows], ids[rows]]
         full = self._count[rows] >= self._limit[rows]
         over = ended | full
-        stopped = {s for s, watch in self._watches.items() if watch.push(int(ids[s]))}
+        watched = [s for s in rows.tolist() if s in self._watches]
+        stopped = {s for s in watched if self._watches[s].push(int(ids[s]))}
         for slot in {*rows[over].tolist(), *stopped}:
             reason = Finish.LENGTH
             if self._is_end[self._ends[slot], ids[slot]]:

@@ -19,8 +19,9 @@ from sharpen.sample.law import SamplingLaw
 from sharpen.sample.policy import Policy
 from sharpen.sample.text import Rendered, decode, render
 from sharpen.score.group import Groups
-from sharpen.score.table import episodes_to_table, table_unit
+from sharpen.score.table import episodes_to_table, table_to_episodes, table_unit
 from sharpen.tasks.task import Task
+from sharpen.verbs.agreement import CHECKED, agreement
 from sharpen.verbs.asking import Asking
 
 if TYPE_CHECKING:
@@ -87,19 +88,25 @@ def sample(
     parts = units(len(tasks), n)
     if step.result is None:
         run.progress.begin(step.key, "sample", len(tasks) * n)
-        tokens = 0
+        tokens, told = 0, {}
         for i, part in enumerate(parts):
             stored = step.unit(i)
+            fresh = stored is None
             if stored is None:
                 prompts = [prompt_of(policy, tasks[k], asking, starts[k] if starts else None) for k in part]
                 asked = [tasks[k] for k in part]
                 below = streams or step.stream(run.seed)
                 episodes = _attempt(run, step, policy, asked, prompts, n, law, asking, below)
                 stored = episodes_to_table(episodes)
-                step.write_unit(i, stored)
                 run.progress.rollout(prompts[0].text, episodes[0].text, None)
+            if i == 0:  # before anything is stored that other weights sampled
+                first = table_to_episodes(stored.slice(0, CHECKED))
+                gap = agreement(run.engine, policy, law, first)
+                told = {} if gap is None else {"logprob_gap": gap}
+            if fresh:
+                step.write_unit(i, stored)
             tokens += sum(stored["n_sampled"].to_pylist())
-        step.finish({"samples": len(tasks) * n, "tokens": tokens})
+        step.finish({"samples": len(tasks) * n, "tokens": tokens, **told})
         run.progress.end()
     return stored_groups(step, tasks, parts)
 
