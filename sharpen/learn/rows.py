@@ -39,7 +39,8 @@ def row_of(episode: Episode, weight: float = 1.0) -> Row:
     """The row of an episode: its spans end to end, exactly as sampled.
 
     ``weight`` lies on every token of the trainable sampled spans, the sampled end token included, and 0
-    on everything else. ``old_logprob`` holds what the engine said under the sampling law, in nats.
+    on everything else. ``old_logprob`` holds what the engine said under the sampling law, in nats; where it
+    did not say of every token, the row has none.
     """
     weights, old = [], []
     for span in episode.spans:
@@ -47,10 +48,10 @@ def row_of(episode: Episode, weight: float = 1.0) -> Row:
         learnt = span.trainable and span.sampled is not None
         weights.append(np.full(n, weight if learnt else 0.0, dtype=np.float32))
         old.append(span.sampled.logprobs if span.sampled is not None else np.zeros(n, dtype=np.float32))
-    arrays = {
-        "weight": np.concatenate(weights),
-        "old_logprob": np.concatenate(old).astype(np.float32, copy=False),
-    }
+    arrays = {"weight": np.concatenate(weights)}
+    said = np.concatenate(old).astype(np.float32, copy=False)
+    if not np.isnan(said).any():
+        arrays["old_logprob"] = said
     return Row(episode.tokens.astype(np.int32, copy=False), arrays, key=episode.key)
 
 

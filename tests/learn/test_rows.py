@@ -58,6 +58,20 @@ def test_weight_lies_on_what_a_trainable_seat_sampled():
     assert made.arrays["weight"].dtype == np.float32
 
 
+def test_a_row_has_no_log_probabilities_where_the_engine_did_not_tell_all():
+    told = completion([4, 5])
+    untold = Completion(told.tokens, *[np.full(2, np.nan, np.float32)] * 4, finish=Finish.EOS)
+    spans = (
+        span("prompt", [1, 3]),
+        span("assistant", [4, 5], told, True),
+        span("assistant", [4, 5], untold, True),
+    )
+    made = row_of(Episode("k", "t", 0, spans, Finish.EOS, ""))
+    assert list(made.arrays) == ["weight"]
+    assert made.arrays["weight"].tolist() == [0, 0, 1, 1, 1, 1]
+    check_rows([made], vocabulary=10, context=10)
+
+
 def test_long_and_empty_rows_are_named_and_counted():
     rows = [row(5, key="a"), row(9, key="b"), row(4, key="c", weight=0.0), row(8, key="d")]
     with pytest.raises(SharpenError, match="'b' has 9 tokens, the limit is 8"):
