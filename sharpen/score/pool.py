@@ -57,6 +57,8 @@ class Pool:
 
     Args:
         target: a pure function of its arguments; returns a JSON value.
+        setup: where given, ``target`` is called with it first, in each worker, and gives that function. What
+            this takes does not count as an answer's.
         workers: processes; by default as many as the process may use threads.
         cpu_seconds: CPU time an answer may take.
         memory_mib: memory it may take beyond what the worker holds after its imports.
@@ -76,11 +78,13 @@ class Pool:
         memory_mib: int = 1024,
         wall_seconds: float = 60.0,
         paths: Sequence[str] = (),
+        setup: Mapping[str, Any] | None = None,
     ) -> None:
         self.target = target
         self.size = workers or int(os.environ.get("OMP_NUM_THREADS") or len(os.sched_getaffinity(0)))
         self.cpu_seconds, self.memory_mib, self.wall_seconds = cpu_seconds, memory_mib, wall_seconds
         self._paths = tuple(paths)
+        self._setup = [] if setup is None else [json.dumps(setup)]
         self._workers: list[_Worker] = []
         self.replaced = 0
         """Workers that had to be replaced so far."""
@@ -167,6 +171,7 @@ class Pool:
     def _start(self, factor: int = 1) -> _Worker:
         argv = [sys.executable, "-m", "sharpen.score.worker", self.target]
         argv += [repr(self.cpu_seconds * factor), str(self.memory_mib * factor), str(os.getpid())]
+        argv += self._setup
         # nothing of the parent's environment: no secrets for what goes wrong inside, no thread pools
         environment = {
             "PYTHONPATH": os.pathsep.join([*self._paths, *(p for p in sys.path if p)]),

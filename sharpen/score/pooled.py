@@ -15,7 +15,8 @@ from sharpen.score.verdict import Status, Verdict
 from sharpen.score.verify import mark_truncated
 from sharpen.tasks.task import Task
 
-_ENDS = {"timeout": Status.TIMEOUT, "raised": Status.CRASH, "memory": Status.CRASH, "crash": Status.CRASH}
+ENDS = {"timeout": Status.TIMEOUT, "raised": Status.CRASH, "memory": Status.CRASH, "crash": Status.CRASH}
+"""The status of a check that did not answer, by how its call ended."""
 
 
 @dataclass(eq=False)
@@ -80,7 +81,7 @@ class PooledVerifier:
         self._judge([pair])
         outcome = self._known[pair]
         if outcome.how != "answered":
-            return Verdict(0.0, _ENDS[outcome.how], by=self.name, detail=str(outcome.value)[:200])
+            return Verdict(0.0, ENDS[outcome.how], by=self.name, detail=str(outcome.value)[:200])
         said = outcome.value
         status = Status(said["status"])
         verdict = Verdict(

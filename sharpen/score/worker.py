@@ -1,8 +1,9 @@
 """A pool's worker process: reads jobs line by line, runs one function on each, writes one line back.
 
-Run as ``python -m sharpen.score.worker MODULE:FUNCTION CPU_SECONDS MEMORY_MIB PARENT``. Lines are JSON both
-ways; no pickle. Results go to a copy of stdout that the function cannot reach by printing: descriptors 0, 1
-and 2 are ``/dev/null`` while it runs. It ends with its parent, however that ends.
+Run as ``python -m sharpen.score.worker MODULE:FUNCTION CPU_SECONDS MEMORY_MIB PARENT [SETUP]``; with SETUP,
+keyword arguments as JSON, the function is called once, and what it returns is run. Lines are JSON both ways;
+no pickle. Results go to a copy of stdout that the function cannot reach by printing: descriptors 0, 1 and 2
+are ``/dev/null`` while it runs. It ends with its parent, however that ends.
 """
 
 from __future__ import annotations
@@ -34,6 +35,8 @@ def main() -> None:
     os.dup2(null, 1)
     module, _, name = target.partition(":")
     function = getattr(importlib.import_module(module), name)
+    if len(sys.argv) > 5:
+        function = function(**json.loads(sys.argv[5]))
     os.dup2(null, 2)  # until here stderr tells the parent why an import failed
     # ends the process at once: a handler in Python would wait for the end of a long call into C
     signal.signal(signal.SIGPROF, signal.SIG_DFL)

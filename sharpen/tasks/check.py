@@ -126,22 +126,24 @@ def attacks(task: Task) -> dict[str, str]:
         "infinity": "inf",
         "not a number": "nan",
     }
-    return {name: text for name, text in found.items() if text.strip() != gold.strip()}
+    # where there is no gold answer, an empty one is an attack too
+    return {name: text for name, text in found.items() if not gold.strip() or text.strip() != gold.strip()}
 
 
 def _judge(source: TaskSource, task: Task) -> Iterator[Failure | None]:
     """One entry a judged completion, None where it went as promised."""
-    outcomes = [_verify(source, task, shape.format(task.answer)) for shape in _SHAPES]
-    if "right" not in outcomes:
+    shapes = (*_SHAPES, *getattr(source, "shapes", ()))
+    outcomes = [_verify(source, task, shape.replace("{}", task.answer)) for shape in shapes]
+    if "right" not in outcomes and (task.answer or getattr(source, "needs_gold", True)):
         yield Failure("gold refused", task.id, f"{task.answer[:60]!r}: {outcomes[0]}")
     if task.solution is not None and (outcome := _verify(source, task, task.solution)) != "right":
         yield Failure("solution refused", task.id, f"{task.solution[-60:]!r}: {outcome}")
     for name, text in attacks(task).items():
-        for shape in _SHAPES:
-            outcome = _verify(source, task, shape.format(text))
+        for shape in shapes:
+            outcome = _verify(source, task, shape.replace("{}", text))
             what = "attack passes" if outcome == "right" else outcome
             wrong = outcome.startswith("wrong")
-            yield None if wrong else Failure(f"{what}: {name}", task.id, repr(shape.format(text)[:60]))
+            yield None if wrong else Failure(f"{what}: {name}", task.id, repr(shape.replace("{}", text)[:60]))
 
 
 def _verify(source: TaskSource, task: Task, completion: str) -> str:

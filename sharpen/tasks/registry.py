@@ -19,10 +19,19 @@ FAMILIES: dict[str, str] = {
 }
 """Own procedural families: ``module:class``, imported when asked for."""
 
+LIBRARIES: dict[str, tuple[str, str]] = {
+    "reasoning_gym": ("sharpen.tasks.reasoning_gym:ReasoningGym", "dataset"),
+    "verifiers": ("sharpen.tasks.verifiers_env:VerifiersEnv", "environment"),
+    "inspect": ("sharpen.tasks.inspect_task:InspectTask", "task"),
+}
+"""Other people's tasks: ``module:class``, imported when asked for, and what is named."""
+
 SOURCES: dict[str, str] = {
     **{name: f"{name}[:level=N,seed=N,...]" for name in FAMILIES},
     "reasoning_gym": "reasoning_gym:DATASET[:parameter=value,...]",
     **{kind: f"{kind}:PATH[:prompt=COLUMN,answer=COLUMN,...]" for kind in KINDS},
+    "verifiers": "verifiers:ENVIRONMENT[:correct=FUNCTION,argument=value,...]",
+    "inspect": "inspect:FILE.py@TASK or inspect:PACKAGE/TASK[:scorer=NAME,argument=value,...]",
 }
 """Every kind of source and how it is written."""
 
@@ -31,6 +40,8 @@ _ABOUT = {
     "jsonl": "a file with one JSON object a line",
     "parquet": "a Parquet file",
     "hf": "a local Hugging Face dataset, written by save_to_disk",
+    "verifiers": "a single-turn environment of the verifiers library, by name or module",
+    "inspect": "a task of Inspect (inspect-ai) that asks one question and compares the answer",
 }
 _PAIRS = re.compile(r"[A-Za-z_]\w*=[^,=]*(?:,[A-Za-z_]\w*=[^,=]*)*", re.ASCII)
 _LIMITS = ("on_bad_row", "on_overlap", "max_prompt", "length")
@@ -54,12 +65,10 @@ def make(spec: str, **params: Any) -> TaskSource:
     if not _PAIRS.fullmatch(tail) or not subject:
         subject, tail = rest, ""
     params = {**_pairs(spec, tail), **params}
-    if kind == "reasoning_gym":
-        from sharpen.tasks.reasoning_gym import ReasoningGym
-
+    if kind in LIBRARIES:
         if not subject:
-            raise SharpenError(f"{spec!r} names no dataset; write {SOURCES[kind]}")
-        return ReasoningGym(subject, **params)
+            raise SharpenError(f"{spec!r} names no {LIBRARIES[kind][1]}; write {SOURCES[kind]}")
+        return _imported(LIBRARIES[kind][0])(subject, **params)
     return _dataset(kind, subject, params)
 
 
@@ -73,7 +82,11 @@ def names() -> list[tuple[str, str, str]]:
 
 def family(name: str) -> Any:
     """The class of an own family."""
-    module, _, cls = FAMILIES[name].partition(":")
+    return _imported(FAMILIES[name])
+
+
+def _imported(target: str) -> Any:
+    module, _, cls = target.partition(":")
     return getattr(importlib.import_module(module), cls)
 
 

@@ -13,6 +13,7 @@ from sharpen.score.code import CodeVerifier
 from sharpen.score.custom import imported
 from sharpen.score.format import DEFAULT, Form, FormatVerifier
 from sharpen.score.group import Groups
+from sharpen.score.outside import JudgedApart, OutsideVerifier
 from sharpen.score.pooled import maths_verifier
 from sharpen.score.process import NoisyStepChecker, WithProcess
 from sharpen.score.sandbox import last_block
@@ -57,7 +58,7 @@ def named(reward: Reward, source: TaskSource, seed: int) -> Verifier:
 
 def _outcome(name: str, source: TaskSource) -> Verifier:
     if name == "source":
-        return source_verifier(source)
+        return OutsideVerifier(source) if isinstance(source, JudgedApart) else source_verifier(source)
     if name == "maths":
         return maths_verifier()
     if name == "code":
