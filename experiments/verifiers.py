@@ -29,16 +29,28 @@ def checks() -> str:
     path = RESULTS / "check-task.json"
     if not path.exists():
         return "Not made yet: run `python experiments/check.py`."
-    found = json.loads(path.read_text("utf-8"))
-    rows = [
-        [f"`{r['source']}`", str(r["items"]), f"{r['judged']:,}", verdict_of(r), cell(why(r))]
-        for r in found["sources"]
-    ]
-    counts = Counter(row[3] for row in rows)
-    told = ", ".join(f"{n} {verdict}" for verdict, n in counts.most_common())
+    return checks_of(json.loads(path.read_text("utf-8")))
+
+
+def checks_of(found: dict[str, Any]) -> str:
+    """See ``checks``: own families, and what is not fine, with its reason; then the names of what is."""
+    rows, fine = [], []
+    counts = Counter(verdict_of(row) for row in found["sources"])
+    for row in found["sources"]:
+        name = row["source"].removeprefix("reasoning_gym:")
+        if verdict_of(row) == "fine" and name != row["source"]:
+            fine.append(f"`{name}`")
+        else:
+            told = [f"`{row['source']}`", f"{row['items']:,}", f"{row['judged']:,}"]
+            rows.append([*told, verdict_of(row), cell(why(row))])
+    words = ", ".join(f"{n} {verdict}" for verdict, n in counts.most_common())
+    judged = sum(row["judged"] for row in found["sources"])
     made = f"`{found['command']}`, reasoning-gym {found['version']}, {found['date']}"
-    heads = ["source", "items", "answers judged", "verdict", "why"]
-    return f"{markdown(heads, rows, left=5)}\n\n{len(rows)} sources: {told}. {made}."
+    return (
+        f"{markdown(['source', 'items', 'answers judged', 'verdict', 'why'], rows, left=5)}\n\n"
+        f"{len(found['sources'])} sources, {judged:,} answers judged: {words}. "
+        f"Also fine, of reasoning-gym: {', '.join(fine)}.\n\n{made}."
+    )
 
 
 def numbers() -> str:

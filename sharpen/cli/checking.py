@@ -10,8 +10,10 @@ from typing import Any
 from sharpen.cli.parsing import Parser, count, find_run
 from sharpen.errors import SharpenError
 
-CPU_SECONDS = 120.0
-"""What a source may take, a quarter of what it may take when it is tried again alone."""
+CPU_SECONDS, ITEMS, FEWER_ITEMS = 120, 20, 5
+"""What a source may take; items a split where it is named, and where all are checked (some generators solve a
+puzzle for each item)."""
+TOO_SLOW = "too slow"
 
 
 def check_task(argv: Sequence[str]) -> int:
@@ -19,14 +21,22 @@ def check_task(argv: Sequence[str]) -> int:
     parser = Parser("check-task", "Whether task sources can be trusted: gold passes, attacks do not.")
     parser.add_argument("names", nargs="*", metavar="NAME", help="sources, such as countdown:level=3")
     parser.add_argument("--all", action="store_true", help="every family and every reasoning-gym dataset")
-    parser.add_argument("--items", type=count, default=20, metavar="N", help="items a split (default: 20)")
+    parser.add_argument(
+        "--items", type=count, metavar="N", help=f"items a split (default: {ITEMS}, with --all {FEWER_ITEMS})"
+    )
+    parser.add_argument(
+        "--cpu", type=count, default=CPU_SECONDS, metavar="SECONDS",
+        help=f"CPU time that a source may take (default: {CPU_SECONDS})",
+    )  # fmt: skip
     parser.add_argument("--json", action="store_true", help="as JSON")
     args = parser.read(argv)
     if args is None:
         return 0
     if bool(args.names) == args.all:
         raise SharpenError("check-task: name sources, or give --all")
-    found = checked(every() if args.all else args.names, args.items)
+    items = args.items or (FEWER_ITEMS if args.all else ITEMS)
+    lines = args.all or sys.stderr.isatty()
+    found = checked(every() if args.all else args.names, items, args.cpu, told=lines)
     for row in found:
         if row["refused"].startswith("unknown"):
             raise SharpenError(row["refused"])
@@ -72,29 +82,50 @@ def every() -> list[str]:
     return [*own, *(f"reasoning_gym:{name}" for name in dataset_names())]
 
 
-def checked(names: Sequence[str], items: int) -> list[dict[str, Any]]:
-    """A row a source, see ``sharpen.tasks.check.summary``; in worker processes, since a scorer may hang."""
-    from sharpen.score.pool import Pool
+def checked(
+    names: Sequence[str], items: int, cpu: int = CPU_SECONDS, *, told: bool = False
+) -> list[dict[str, Any]]:
+    """A row a source, see ``sharpen.tasks.check.summary``; in worker processes, since a scorer may hang.
 
-    with Pool(
-        "sharpen.tasks.check:summary", cpu_seconds=CPU_SECONDS, memory_mib=2048, wall_seconds=600
-    ) as pool:
-        outcomes = pool.map([{"source": name, "items": items} for name in names], _progress(len(names)))
-    empty = {"items": 0, "judged": 0, "failures": []}
-    return [
-        o.value if o.how == "answered" else {"source": name, **empty, "refused": f"{o.how}: {o.value}"}
-        for name, o in zip(names, outcomes, strict=True)
-    ]
+    Args:
+        items: at most this many of each split.
+        cpu: seconds of CPU time that a source may take; one that takes more is told of as too slow.
+        told: write a line to stderr as each source is done.
+    """
+    from sharpen.score.pool import SECOND_TRY, Outcome, Pool
+
+    rows: dict[int, dict[str, Any]] = {}
+
+    def done(job: int, outcome: Outcome) -> None:
+        rows[job] = _row(names[job], outcome, cpu)
+        if told:
+            line = f"{len(rows)} of {len(names)}  {names[job]}  {verdict_of(rows[job])}"
+            print(line, file=sys.stderr, flush=True)
+
+    # in the pool the second try decides
+    limits = {"cpu_seconds": cpu / SECOND_TRY, "memory_mib": 2048, "wall_seconds": 600.0}
+    with Pool("sharpen.tasks.check:summary", **limits) as pool:  # type: ignore[arg-type]
+        pool.map([{"source": name, "items": items} for name in names], done)
+    return [rows[job] for job in range(len(names))]
+
+
+def _row(name: str, outcome: Any, cpu: int) -> dict[str, Any]:
+    if outcome.how == "answered":
+        return outcome.value
+    why = f"{outcome.how}: {outcome.value}"
+    if outcome.how == "timeout":
+        why = f"{TOO_SLOW}: more than {cpu} s of CPU time"
+    return {"source": name, "items": 0, "judged": 0, "failures": [], "refused": why}
 
 
 def verdict_of(row: dict[str, Any]) -> str:
-    """``fine``, ``quarantined`` (known to be bad), ``fails``, or ``cannot be used``."""
+    """``fine``, ``quarantined`` (known to be bad), ``fails``, ``too slow``, or ``cannot be used``."""
     from sharpen.tasks.reasoning_gym import QUARANTINE
 
     if row["source"].removeprefix("reasoning_gym:") in QUARANTINE:
         return "quarantined"
     if row["refused"]:
-        return "cannot be used"
+        return TOO_SLOW if row["refused"].startswith(TOO_SLOW) else "cannot be used"
     return "fails" if row["failures"] or not row["items"] else "fine"
 
 
@@ -122,11 +153,3 @@ def _show(found: Sequence[dict[str, Any]]) -> None:
 
     rows = [[r["source"], f"{r['items']:,}", f"{r['judged']:,}", verdict_of(r), why(r)] for r in found]
     show(sys.stdout, listing(["source", "items", "judged", "verdict", "why"], rows))
-
-
-def _progress(total: int) -> Any:
-    def told(done: int) -> None:
-        if sys.stderr.isatty():
-            print(f"\r{done} of {total}", end="\n" if done == total else "", file=sys.stderr, flush=True)
-
-    return told

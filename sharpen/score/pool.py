@@ -101,26 +101,30 @@ class Pool:
             self._workers.pop().kill()
 
     def map(
-        self, jobs: Sequence[Mapping[str, Any]], on_progress: Callable[[int], None] | None = None
+        self, jobs: Sequence[Mapping[str, Any]], on_outcome: Callable[[int, Outcome], None] | None = None
     ) -> list[Outcome]:
-        """How each call ended, in the order of ``jobs``. An outcome depends on its own job alone."""
+        """How each call ended, in the order of ``jobs``. An outcome depends on its own job alone.
+
+        ``on_outcome`` is told of each job's number and outcome as soon as it is decided.
+        """
         lines = [json.dumps(job) for job in jobs]
         found: dict[int, Outcome] = {}
         again: list[int] = []
+
+        def decided(job: int, outcome: Outcome) -> None:
+            found[job] = outcome
+            if on_outcome is not None:
+                on_outcome(job, outcome)
 
         def told(job: int, outcome: Outcome | None) -> None:
             if outcome is None or outcome.how == "memory" or outcome.cpu > self.cpu_seconds / 2:
                 again.append(job)
             else:
-                found[job] = outcome
-            if on_progress is not None:
-                on_progress(len(found))
+                decided(job, outcome)
 
         self._first_pass(lines, told)
         for job in sorted(again):
-            found[job] = self._alone(lines[job])
-            if on_progress is not None:
-                on_progress(len(found))
+            decided(job, self._alone(lines[job]))
         return [found[i] for i in range(len(lines))]
 
     def _first_pass(self, lines: Sequence[str], told: Callable[[int, Outcome | None], None]) -> None:

@@ -118,12 +118,13 @@ def test_the_environment_does_not_reach_the_workers(monkeypatch):
 
 
 def test_progress_is_told_and_an_empty_list_starts_nothing():
-    told: list[int] = []
+    told: dict[int, Outcome] = {}
     with pool() as p:
         assert p.map([]) == []
         assert p._workers == []
-        p.map(texts("a", "b"), on_progress=told.append)
-    assert told[-1] == 2
+        found = p.map(texts("a", "spin 0.15", "right"), on_outcome=told.__setitem__)
+    assert told == dict(enumerate(found))
+    assert list(told)[-1] == 1  # it is decided last, alone
 
 
 @pytest.mark.parametrize("target", ["nowhere:check", "planted:absent"])
@@ -136,12 +137,12 @@ def test_a_target_that_cannot_be_imported_is_said_at_once(target):
 
 
 def test_an_interrupted_pass_leaves_no_results_for_the_next():
-    def stop(_: int) -> None:
+    def stop(*_: object) -> None:
         raise KeyboardInterrupt
 
     with pool() as p:
         with pytest.raises(KeyboardInterrupt):
-            p.map(texts("a", "b", "c"), on_progress=stop)
+            p.map(texts("a", "b", "c"), on_outcome=stop)
         assert [o.value["score"] for o in p.map(texts("right", "no"))] == [1.0, 0.0]
 
 
