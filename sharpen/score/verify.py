@@ -255,7 +255,7 @@ NAMES = ("source", *_RULES, "maths", "format", "code")
 def rule(name: str) -> Callable[..., Verdict]:
     """What compares ``gold`` and ``completion`` under this name. SharpenError for an unknown one."""
     if name not in _RULES:
-        raise unknown("verifier", name, NAMES)
+        raise unknown("verifier of final answers", name, _RULES)
     return _RULES[name]
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from sharpen.errors import SharpenError
+from sharpen.errors import SharpenError, unknown
 from sharpen.measure.report import rollout_metrics
 from sharpen.runs.streams import stream
 from sharpen.score import answers
@@ -20,6 +20,7 @@ from sharpen.score.sandbox import last_block
 from sharpen.score.table import table_to_verdicts, verdicts_to_table
 from sharpen.score.verdict import Verdict
 from sharpen.score.verify import (
+    NAMES,
     Closes,
     Prepares,
     Verifier,
@@ -66,7 +67,11 @@ def _outcome(name: str, source: TaskSource) -> Verifier:
     kind, _, form = name.partition(":")
     if kind == "format":
         return FormatVerifier(Form(form or DEFAULT))
-    return imported(name) if ":" in name else answer_verifier(name)
+    if ":" in name:
+        return imported(name)
+    if name not in NAMES:
+        raise unknown("verifier", name, NAMES)
+    return answer_verifier(name)
 
 
 def has_answer(reward: Reward, source: TaskSource) -> Callable[[str], bool]:

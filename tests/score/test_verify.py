@@ -9,6 +9,8 @@ from sharpen.score.group import Group, Groups
 from sharpen.score.verdict import Status, Verdict
 from sharpen.score.verify import answer_verifier, from_function, judge, judge_all, source_verifier
 from sharpen.tasks.task import Checked, GoldIsHidden, hidden
+from sharpen.verbs.asking import Reward
+from sharpen.verbs.scoring import named
 from tests.scored import episode, task
 
 
@@ -145,8 +147,13 @@ def test_a_source_brings_its_own_checker():
 
 
 def test_an_unknown_verifier_names_the_nearest():
-    with pytest.raises(SharpenError, match="number"):
+    with pytest.raises(SharpenError, match="did you mean 'number'"):
         answer_verifier("numbre")
+    # one that exists but compares no final answers is not offered again
+    with pytest.raises(SharpenError, match="unknown verifier of final answers 'code'"):
+        answer_verifier("code")
+    with pytest.raises(SharpenError, match="unknown verifier 'mats': did you mean 'maths'"):
+        named(Reward("mats"), Source(), 0)  # type: ignore[arg-type]
 
 
 class Rogue:
