@@ -45,7 +45,7 @@ def test_a_disagreement_is_listed_with_both_verdicts(run, monkeypatch, capsys):
 def test_what_the_second_cannot_judge_is_unknown(run):
     found = audits.audit(run, 10, "number")  # a countdown's gold is an expression
     assert (found["judged"], found["unknown"]) == (0, 10)
-    with pytest.raises(SharpenError, match="unknown verifier of final answers 'numbr': did you mean 'number'"):
+    with pytest.raises(SharpenError, match="final answers 'numbr': did you mean 'number'"):
         audits.audit(run, 10, "numbr")
 
 
