@@ -46,9 +46,10 @@ _EXAMPLES = ("example_answer", "possible_answer", "example_correct_answer")
 # These scorers call eval() on the answer, for partial credit only. Full credit is a plain comparison.
 _EVALUATES = ("binary_matrix", "n_queens", "spiral_matrix", "string_insertion")
 
-_ARITHMETIC = re.compile(r"(?:\d{1,9}|[-+*/() ](?!(?<=[*/])[*/]))+", re.ASCII)
+# atomic groups: a long number can be cut into pieces in exponentially many ways, and only one is tried
+_ARITHMETIC = re.compile(r"(?>\d{1,9}|[-+*/() ](?!(?<=[*/])[*/]))+", re.ASCII)
 _ALGEBRA = re.compile(
-    r"(?:(?<![\w.])(?:a?sinh?|a?cosh?|a?tanh?|exp|log|ln|sqrt|pi|[A-Za-z])(?!\w)"
+    r"(?>(?<![\w.])(?:a?sinh?|a?cosh?|a?tanh?|exp|log|ln|sqrt|pi|[A-Za-z])(?!\w)"
     r"|\d{1,12}(?:\.\d{0,12})?|\*\*(?=\s*\(?-?\d{1,3}\b(?!\s*\*\*))|\*(?!\*)|[-+/() ])+",
     re.ASCII,
 )

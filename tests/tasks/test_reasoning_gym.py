@@ -136,6 +136,10 @@ def test_expressions_that_reach_the_parser():
         assert not plain_expression(text, algebra), text
     for text in ("2**3", "x", "3//2", "1e9"):
         assert not plain_expression(text, arithmetic), text
+    # tried in every way that the digits can be cut, these would not come back
+    for text in ("1" * 400 + "y77", "1*" + "9" * 400 + "_", "1.1" * 150 + "?"):
+        assert not plain_expression(text, algebra)
+        assert not plain_expression(text, arithmetic)
 
 
 def test_problems_are_one_clear_line():
