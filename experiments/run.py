@@ -21,9 +21,12 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from serve import serving
+
 from sharpen.recipes.b_star import Settings as BStar
 from sharpen.runs.manifest import read_manifest
 from sharpen.runs.streams import stream
+from sharpen.sample.policy import shipped
 from sharpen.studio.items import COLUMNS, held_out_items
 
 HERE = Path(__file__).parent
@@ -34,12 +37,14 @@ Settings = tuple[str, ...]
 
 @dataclass(frozen=True)
 class Arm:
-    """A recipe with settings; ``after`` computes further settings from another arm's finished run."""
+    """A recipe with settings; ``after`` computes further settings from another arm's finished run; where
+    ``served``, vLLM's server has the base model and ``api.url`` is added."""
 
     name: str
     recipe: str
     settings: Settings = ()
     after: tuple[str, Callable[[Path, int], Settings]] | None = None
+    served: bool = False
 
 
 @dataclass(frozen=True)
@@ -97,8 +102,16 @@ def with_base(base: str) -> dict[str, Experiment]:
         Arm("random schedule", "b_star", equal, ("b_star", random_schedule)),
         Arm("shuffled schedule", "b_star", equal, ("b_star", shuffled)),
     )
+    # in the environment of vLLM: make install-vllm
+    served = ("engine=api", f"api.model={base}", "api.weights=lora", "api.rounding=0.001")
+    engines = (
+        Arm("native", "online_rft", model),
+        Arm("vllm", "online_rft", (*model, "engine=vllm")),
+        Arm("api", "online_rft", (*model, *served), served=True),
+    )
     return {
         "demo": Experiment(3, demo),
+        "engines": Experiment(3, engines),
         "methods": Experiment(3, kin),
         "b_star": Experiment(5, schedules),
     }
@@ -107,7 +120,7 @@ def with_base(base: str) -> dict[str, Experiment]:
 def command(arm: Arm, extra: Settings, folder: Path, seed: int) -> list[str]:
     """What is run."""
     if (folder / "manifest.jsonl").exists():
-        return ["resume", str(folder), "--plain", "--threads", "1"]
+        return ["resume", str(folder), *extra, "--plain", "--threads", "1"]
     return ["run", arm.recipe, *arm.settings, *extra, "--seed", str(seed), "--out", str(folder), "--plain",
             "--threads", "1"]  # fmt: skip
 
@@ -143,9 +156,12 @@ def collect(arm: Arm, extra: Settings, folder: Path, seed: int) -> dict[str, Any
     samples = sum(s["result"]["samples"] for k, s in manifest.steps.items() if "/sample:" in f"/{k}")
     ends = held_out_items(folder, {**COLUMNS, "unique": UNIQUE})
     attempts = rows[0]["n_samples"] // len(ends[T1]["base"])
+    steps = {k: s["result"] for k, s in manifest.steps.items() if s["result"]}
+    gaps = {k: s["logprob_gap"] for k, s in steps.items() if "logprob_gap" in s}
     return {
         "arm": arm.name,
         "seed": seed,
+        **({"gaps": gaps} if gaps else {}),
         "command": " ".join(["sharpen", *command(arm, extra, Path("RUN"), seed)]),
         "base": manifest.steps["policy:0"]["result"]["version"],
         "code": manifest.header["code"],
@@ -171,7 +187,7 @@ def given(args: argparse.Namespace) -> list[str]:
 def main() -> None:
     """Command line."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("experiment", choices=("demo", "methods", "b_star"))
+    parser.add_argument("experiment", choices=("demo", "engines", "methods", "b_star"))
     parser.add_argument("--base", default="nano")
     parser.add_argument("--jobs", type=int, default=2)
     parser.add_argument("--runs", type=Path, default=Path("runs/experiments"))
@@ -191,15 +207,22 @@ def main() -> None:
     def folder(name: str, seed: int) -> Path:
         return root / name.replace(" ", "_").replace("/", "-") / f"seed-{seed}"
 
+    url = ""
+
     def extra(arm: Arm, seed: int) -> Settings:
+        if arm.served:
+            return (f"api.url={url}",)
         return arm.after[1](folder(arm.after[0], seed), seed) if arm.after else ()
 
     def go(jobs: Sequence[tuple[Arm, int]]) -> None:
         with ThreadPoolExecutor(args.jobs) as pool:
             list(pool.map(lambda j: perform(j[0], extra(*j), folder(j[0].name, j[1]), j[1]), jobs))
 
-    go([(arm, seed) for seed in seeds for arm in experiment.arms if not arm.after])
+    go([(arm, seed) for seed in seeds for arm in experiment.arms if not arm.after and not arm.served])
     go([(arm, seed) for seed in seeds for arm in experiment.arms if arm.after])
+    if served := [arm for arm in experiment.arms if arm.served]:
+        with serving(shipped()[args.base], args.base) as url:
+            go([(arm, seed) for seed in seeds for arm in served])
     found = [
         collect(arm, extra(arm, seed), folder(arm.name, seed), seed)
         for arm in experiment.arms

@@ -35,7 +35,7 @@ from sharpen.recipes import RECIPES
 from sharpen.recipes.b_star import Settings
 from sharpen.runs.config import load
 
-PAGES = ("README.md", "docs/methods/b_star.md", "docs/verifiers.md")
+PAGES = ("README.md", "docs/methods/b_star.md", "docs/verifiers.md", "docs/engines.md")
 
 
 def percent(share: float | None) -> str:
@@ -267,6 +267,32 @@ def _at(arm: Arm, measure: str, r: int) -> str:
     return f"{value:.2f}" if measure in ("unique_correct", "entropy") else percent(value)
 
 
+def engines(result: Result) -> str:
+    """Learning curves by what sampled."""
+    native = result.arm("native")
+    numbers = sorted({row["round"] for seed in native.rows("held_out") for row in seed})
+    rows = [
+        [
+            f"`{arm.name}`",
+            *(_at(arm, GREEDY, r) for r in numbers),
+            "-" if arm is native else span(difference(arm, native, GREEDY)),
+            *(_at(arm, T1, r) for r in numbers[-1:]),
+            *gaps(arm),
+        ]
+        for arm in result.arms
+    ]
+    heads = ["engine", "base", *(f"round {r}" for r in numbers[1:]), "minus native", "T=1"]
+    heads += ["mean gap, nats a token", "largest of a step"]
+    told = "Differences in points with a 95 % interval (bootstrap over seeds and questions, paired). "
+    return f"{markdown(heads, rows)}\n\n{told}{result.caption}"
+
+
+def gaps(arm: Arm) -> list[str]:
+    """The mean and the largest log-probability gap of an arm's sample steps."""
+    found = [gap for run in arm.runs for gap in run.get("gaps", {}).values()]
+    return [f"{sum(found) / len(found):.1e}", f"{max(found):.1e}"] if found else ["-", "-"]
+
+
 def settings() -> str:
     """B-STaR's defaults here beside the paper's values."""
     ours = Settings()
@@ -309,6 +335,7 @@ KINDS: dict[str, tuple[str, Callable[[Result], str]]] = {
     "demo": ("demo", demo),
     "methods": ("methods", methods),
     "summary": ("methods", summary),
+    "engines": ("engines", engines),
     "b_star": ("b_star", b_star),
     "schedule": ("b_star", schedule),
     "rounds": ("b_star", rounds),

@@ -14,6 +14,7 @@ from sharpen.recipes import recipe as entry_of
 from sharpen.recipes.settings import SelfTraining
 from sharpen.runs.config import Config
 from sharpen.runs.journal import Journal
+from sharpen.runs.tape import TAPE, Tape
 from sharpen.sample.engine import Engine
 from sharpen.sample.engines import engine_versions, make_engine
 from sharpen.sample.exact import environment as numerics
@@ -68,7 +69,8 @@ def execute(
     place = numerics()
     environment: dict[str, Any] = {"code": code_digest(), "versions": versions(), "numerics": place}
     if engine is None and isinstance(config, SelfTraining):
-        engine = make_engine(config.engine, vllm=config.vllm)
+        tape, say = Tape(Path(folder) / TAPE), progress.say if progress else None
+        engine = make_engine(config.engine, vllm=config.vllm, api=config.api, tape=tape, say=say)
         environment["versions"] |= engine_versions(config.engine)
     text = config.to_toml()
     made = Made()

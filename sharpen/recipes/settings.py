@@ -9,6 +9,7 @@ from pydantic import Field
 
 from sharpen.learn.config import LearnConfig, LoraConfig, OptimizerConfig
 from sharpen.runs.config import Config
+from sharpen.sample.api_config import ApiConfig
 from sharpen.sample.engines import EngineName, VllmConfig
 from sharpen.sample.law import SamplingLaw
 from sharpen.select.controls import Control
@@ -87,6 +88,8 @@ class SelfTraining(Config):
     """What samples."""
     vllm: VllmConfig = VllmConfig()
     """How vLLM is started, where it samples."""
+    api: ApiConfig = ApiConfig()
+    """The server, where one samples."""
     keep: Literal["all", "last", "best"] = "all"
     """Which rounds' checkpoints stay on disk; best is by held-out greedy accuracy."""
 

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from sharpen.sample.api_config import ApiConfig
+
 if TYPE_CHECKING:
+    from sharpen.runs.tape import Tape
     from sharpen.sample.engine import Engine
 
-EngineName = Literal["native", "vllm"]
+EngineName = Literal["native", "vllm", "api"]
 
 
 class VllmConfig(BaseModel):
@@ -27,12 +31,27 @@ class VllmConfig(BaseModel):
     """Share of a GPU's memory that it takes for itself; the learner needs the rest."""
 
 
-def make_engine(name: EngineName, *, vllm: VllmConfig | None = None) -> Engine:
+def make_engine(
+    name: EngineName,
+    *,
+    vllm: VllmConfig | None = None,
+    api: ApiConfig | None = None,
+    tape: Tape | None = None,
+    say: Callable[[str], None] | None = None,
+) -> Engine:
     """The engine of this name.
+
+    Args:
+        tape: keeps what the ``api`` engine was answered.
+        say: told of what a user should know.
 
     Raises:
         SharpenError: what it needs is not installed.
     """
+    if name == "api":
+        from sharpen.sample.api import ApiEngine
+
+        return ApiEngine(api or ApiConfig(), tape, say=say)
     if name == "vllm":
         from sharpen.sample.vllm_engine import VllmEngine
 
