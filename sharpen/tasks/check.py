@@ -12,7 +12,7 @@ from sharpen.errors import SharpenError
 from sharpen.tasks.family import ANSWER
 from sharpen.tasks.registry import make
 from sharpen.tasks.splits import SPLITS, contamination, prompt_text
-from sharpen.tasks.task import Task, TaskSource, up_to
+from sharpen.tasks.task import Task, TaskSource, TooFew, up_to
 
 _SHAPES = ("{}", ANSWER + "{}", "<answer>{}</answer>")
 _ARABIC = {ord("0") + d: chr(0x0660 + d) for d in range(10)}
@@ -74,8 +74,16 @@ def check_source(source: TaskSource, *, again: TaskSource | None = None, n: int 
     if again is not None:
         failures += _same(source, again, items)
     if not every:
-        failures.append(Failure("no items", "", "no split has an item"))
+        failures.append(Failure("no items", "", _why_none(source)))
     return Report(source.name, len(every), judged, tuple(failures))
+
+
+def _why_none(source: TaskSource) -> str:
+    try:
+        source.take("train", 1)
+    except TooFew as e:
+        return str(e)
+    return "no split has an item"
 
 
 def summary(source: str, items: int) -> dict[str, Any]:
@@ -88,6 +96,8 @@ def summary(source: str, items: int) -> dict[str, Any]:
         report = check_source(make(source, **changed), again=make(source, **changed), n=items)
     except SharpenError as e:
         return {**found, "refused": str(e)}
+    if not report.items:
+        return {**found, "refused": report.failures[-1].detail}
     seen: dict[str, list[Failure]] = {}
     for failure in report.failures:
         seen.setdefault(failure.check, []).append(failure)
