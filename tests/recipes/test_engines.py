@@ -14,7 +14,6 @@ from sharpen.sample.policy import load_policy
 from tests.sample.completions_server import serving
 from tests.tiny import finished, rounds, settings, steps
 
-
 # each request is a thread of the server's: few and short ones
 FEW = ("rounds=1", "pool=8", "queries=4", "samples=2", "steps=3", "batch_rows=4", "held_out=4",
        "held_out_sampled=2", "held_out_samples=2", "max_new_tokens=24", "tasks=order:level=1")  # fmt: skip
@@ -56,7 +55,7 @@ def test_a_stopped_run_asks_only_for_what_it_has_not_been_told(server, tmp_path)
 
 def test_weights_that_a_server_says_it_took_and_did_not_stop_the_run(server, tmp_path):
     server.drops = True
-    with pytest.raises(SharpenError, match="does not (answer with the weights of|sample from) policy"):
+    with pytest.raises(SharpenError, match=r"does not (answer with the weights of|sample from) policy"):
         execute("online_rft", served(server), tmp_path / "run")
     assert list(steps(tmp_path / "run", "learn")) == ["round-0001/learn:0"]
 
