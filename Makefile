@@ -30,7 +30,7 @@ $(OUTSIDE:%=test-outside-%): test-outside-%: .venv-%/installed
 $(OUTSIDE:%=install-%): install-%: .venv-%/installed
 
 TESTS = tests/outside
-test-outside-vllm: TESTS = tests/outside tests/sample/test_conformance.py
+test-outside-vllm: TESTS = tests/outside tests/sample/test_conformance.py tests/sample/test_vllm_engine.py
 
 PINNED = --constraint constraints.txt
 .venv-trl/installed: WANTED = --editable ".[maths]" trl

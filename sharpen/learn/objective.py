@@ -79,7 +79,13 @@ class Forward:
         return packed_hidden(self._module, [self._tensor(r.tokens) for r in self._rows])
 
     def array(self, name: str) -> Tensor:
-        """The rows' array ``name`` at the targets, ``(S,)`` in the model's dtype."""
+        """The rows' array ``name`` at the targets, ``(S,)`` in the model's dtype.
+
+        Raises:
+            SharpenError: a row has none, as where an engine did not tell log-probabilities.
+        """
+        if any(name not in r.arrays for r in self._rows):
+            raise SharpenError(f"a row has no {name!r}: the engine that sampled it did not tell it")
         values = np.concatenate([r.arrays[name][w] for r, w in zip(self._rows, self._where, strict=True)])
         return torch.as_tensor(values, dtype=self._dtype, device=self._device)
 

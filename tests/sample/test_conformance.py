@@ -1,5 +1,5 @@
 """What every engine must do: run on the native engine with every shape, on the fake one, and on vLLM with
-every shape where it is installed (``make test-vllm``), in a tolerance class of its own."""
+every shape where it is installed (``make test-outside-vllm``), in a tolerance class of its own."""
 
 from __future__ import annotations
 

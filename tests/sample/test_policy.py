@@ -8,7 +8,7 @@ import shutil
 
 import pytest
 import torch
-from peft import LoraConfig, get_peft_model, get_peft_model_state_dict
+from peft import LoraConfig, PeftModel, get_peft_model, get_peft_model_state_dict
 from safetensors.torch import load_file, save_file
 from transformers import AutoModelForCausalLM
 
@@ -131,6 +131,34 @@ def test_a_merged_adapter_equals_pefts_own_forward(shape, targets, tmp_path):
         save_policy(trained, tmp_path)
         assert torch.equal(load_policy(tmp_path).module()(ids).logits, trained.module()(ids).logits)
     assert load_policy(tmp_path).version == checksum(trained) != policy.version
+
+
+def test_adapters_may_share_a_base(tmp_path):
+    policy = tiny("llama")
+    config = LoraConfig(r=2, target_modules=["q_proj"])
+    wrapped = get_peft_model(copy.deepcopy(policy.module()), config)
+    trained = policy.with_adapter(Adapter(config.to_dict(), get_peft_model_state_dict(wrapped)), "lora")
+    save_policy(policy, tmp_path / "base")
+    save_policy(trained, tmp_path / "1/policy", base="../../base")
+    save_policy(trained, tmp_path / "whole")
+    assert {p.name for p in (tmp_path / "1/policy").iterdir()} == {
+        *("adapter_config.json", "adapter_model.safetensors", "tokenizer.json", "tokenizer_config.json")
+    }
+    # where the base lies is no part of what the policy is
+    loaded = load_policy(tmp_path / "1/policy")
+    assert loaded.version == load_policy(tmp_path / "whole").version == checksum(trained)
+    assert loaded.base == trained.base == policy.version
+    assert load_policy(tmp_path / "1/policy", base=policy).version == loaded.version
+    # and peft loads it as it loads any adapter
+    theirs = PeftModel.from_pretrained(
+        AutoModelForCausalLM.from_pretrained(tmp_path / "base"), tmp_path / "1/policy"
+    )
+    ids = torch.arange(5, 25)[None]
+    with torch.no_grad():
+        assert torch.allclose(theirs(ids).logits, loaded.module()(ids).logits, atol=1e-5)
+    shutil.rmtree(tmp_path / "base")
+    with pytest.raises(SharpenError, match="no model folder"):
+        load_policy(tmp_path / "1/policy")
 
 
 def test_an_adapter_for_another_model_is_refused():

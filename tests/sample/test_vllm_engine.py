@@ -1,4 +1,4 @@
-"""vLLM as an engine, with the real package (``make test-vllm``): weights, cache and seats."""
+"""vLLM as an engine, with the real package (``make test-outside-vllm``): weights, cache and seats."""
 
 from __future__ import annotations
 
