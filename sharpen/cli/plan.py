@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from sharpen.models.names import PACKAGED, shipped
 from sharpen.runs.config import Config
 
 _FLOAT = 4  # bytes of a float32
@@ -48,31 +49,26 @@ def show_plan(recipe: str, config: Config, folder: Path, seeds: Sequence[int], *
 def footprint(config: Config) -> dict[str, int]:
     """Memory and disk of one run in bytes, roughly: from the size of ``config.model``, where it is found.
 
-    Memory counts weights, gradients and Adam's two moments. Disk counts a checkpoint a round (weights and
-    moments) and every token at its stored width; compression makes it less.
+    Memory counts weights, gradients and Adam's two moments; with adapters, which are small, the base, the
+    same with an adapter merged, and the copy that trains. Disk counts the base once, a checkpoint a round
+    (weights and moments) and every token at its stored width; compression makes it less.
     """
-    folder = model_folder(str(getattr(config, "model", "")))
-    if folder is None:
+    n = model_size(str(getattr(config, "model", "")))
+    if n is None:
         return {}
-    n = parameters(folder)
     plan: Mapping[str, Any] = config.plan()
-    checkpoints = int(plan.get("checkpoints", plan.get("rounds", 1)))
-    disk = checkpoints * 3 * n * _FLOAT + int(plan.get("tokens", 0)) * _STORED
-    return {"parameters": n, "memory_bytes": 4 * n * _FLOAT, "disk_bytes": disk}
+    adapters = getattr(config, "method", "full") == "lora"
+    checkpoints = 0 if adapters else int(plan.get("checkpoints", plan.get("rounds", 1)))
+    disk = (1 + checkpoints * 3) * n * _FLOAT + int(plan.get("tokens", 0)) * _STORED
+    return {"parameters": n, "memory_bytes": (3 if adapters else 4) * n * _FLOAT, "disk_bytes": disk}
 
 
-def models() -> dict[str, Path]:
-    """The shipped models by name. Imports neither torch nor transformers."""
-    import sharpen.models
-
-    root = Path(next(iter(sharpen.models.__path__)))
-    return {p.parent.name: p.parent for p in sorted(root.glob("*/config.json"))}
-
-
-def model_folder(name: str) -> Path | None:
-    """The folder of a model: a shipped one's name, or a path; None where there is none."""
-    folder = models().get(name, Path(name))
-    return folder if (folder / "config.json").is_file() else None
+def model_size(model: str) -> int | None:
+    """How many numbers the model of this name or folder holds; None where there is no such model."""
+    if model in PACKAGED:
+        return PACKAGED[model].parameters
+    folder = shipped().get(model, Path(model))
+    return parameters(folder) if (folder / "config.json").is_file() else None
 
 
 def parameters(folder: Path) -> int:

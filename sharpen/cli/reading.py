@@ -258,9 +258,12 @@ def _tasks() -> list[dict[str, Any]]:
 
 
 def _models() -> list[dict[str, Any]]:
-    from sharpen.cli.plan import models, parameters
+    from sharpen.cli.plan import model_size
+    from sharpen.models.names import PACKAGED, shipped
 
-    return [{"model": name, "parameters": parameters(path)} for name, path in models().items()]
+    about = dict.fromkeys(shipped(), "shipped")
+    about |= {name: f"installed; {m.terms}" if m.installed else m.install for name, m in PACKAGED.items()}
+    return [{"model": name, "parameters": model_size(name), "about": text} for name, text in about.items()]
 
 
 def _runs() -> list[dict[str, Any]]:

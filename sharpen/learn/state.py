@@ -87,15 +87,15 @@ class Partial:
         return len(self.metrics)
 
 
-def save_state(state: TrainState, folder: str | Path) -> None:
+def save_state(state: TrainState, folder: str | Path, base: str = "") -> None:
     """Write a state into an empty or new folder; the same state gives the same bytes.
 
-    ``policy/`` is in the Hugging Face layout, ``moments.safetensors`` and ``heads.safetensors`` are there
-    when there are any, and ``state.json``, with size and SHA-256 of every file, is written last. Making
-    the folder appear at once (fsync, rename) is the caller's part.
+    ``policy/`` is what ``save_policy`` writes, given ``base``; ``moments.safetensors`` and
+    ``heads.safetensors`` are there when there are any, and ``state.json``, with size and SHA-256 of every
+    file, is written last. Making the folder appear at once (fsync, rename) is the caller's part.
     """
     folder = Path(folder)
-    save_policy(state.policy, folder / "policy")
+    save_policy(state.policy, folder / "policy", base)
     # one metadata key at most: safetensors writes several in no fixed order
     for name, tensors in (("moments", state.moments), ("heads", _head_tensors(state.heads))):
         if tensors:
@@ -108,8 +108,8 @@ def save_state(state: TrainState, folder: str | Path) -> None:
     (folder / STATE_FILE).write_text(text + "\n", encoding="utf-8")
 
 
-def load_state(folder: str | Path) -> TrainState:
-    """Read what ``save_state`` wrote.
+def load_state(folder: str | Path, base: Policy | None = None) -> TrainState:
+    """Read what ``save_state`` wrote; ``base`` is what is under an adapter, where the caller has it.
 
     Raises:
         SharpenError: a file is missing, truncated or corrupt; names it.
@@ -118,7 +118,7 @@ def load_state(folder: str | Path) -> TrainState:
     content = _read_manifest(folder)
     for name, (size, digest) in content["files"].items():
         _check_file(folder, name, size, digest)
-    policy = load_policy(folder / "policy", version=content["version"])
+    policy = load_policy(folder / "policy", content["version"], base)
     tensors = _load(folder / "heads.safetensors")
     heads = {
         name: Head(
@@ -135,17 +135,17 @@ def load_state(folder: str | Path) -> TrainState:
     return state
 
 
-def save_partial(partial: Partial, folder: str | Path) -> None:
+def save_partial(partial: Partial, folder: str | Path, base: str = "") -> None:
     """Write a learn step on its way: its state, and ``metrics.json``."""
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "metrics.json").write_text(json.dumps(partial.metrics) + "\n", encoding="utf-8")
-    save_state(partial.state, folder)
+    save_state(partial.state, folder, base)
 
 
-def load_partial(folder: str | Path) -> Partial:
+def load_partial(folder: str | Path, base: Policy | None = None) -> Partial:
     """Read what ``save_partial`` wrote; raises as ``load_state`` does."""
-    state = load_state(folder)
+    state = load_state(folder, base)
     metrics = json.loads((Path(folder) / "metrics.json").read_text(encoding="utf-8"))
     return Partial(state, tuple(metrics))
 

@@ -30,8 +30,8 @@ from transformers.initialization import no_init_weights
 from transformers.pytorch_utils import Conv1D
 from transformers.utils import logging as hf_logging
 
-import sharpen.models
 from sharpen.errors import NotFinite, SharpenError, nearest
+from sharpen.models.names import PACKAGED, known, shipped
 from sharpen.sample.attention import NAME as ATTENTION
 
 _TOKENIZER_FILES = ("tokenizer.json", "tokenizer.model", "vocab.json", "vocab.txt", "spiece.model")
@@ -67,6 +67,7 @@ class Policy:
         eos_ids: every id that ends a completion, ascending.
         context: the longest sequence that the model takes, in tokens.
         adapter: a LoRA adapter on top of ``weights``, or None.
+        base: the version of the policy under the adapter, ``""`` without one.
     """
 
     name: str
@@ -77,6 +78,7 @@ class Policy:
     eos_ids: tuple[int, ...]
     context: int
     adapter: Adapter | None = None
+    base: str = ""
     _built: list[PreTrainedModel] = field(default_factory=list, init=False, repr=False)
 
     def module(self) -> PreTrainedModel:
@@ -91,11 +93,11 @@ class Policy:
 
     def with_weights(self, weights: Mapping[str, Tensor], version: str) -> Policy:
         """The same model with other weights (by the same names) and no adapter."""
-        return replace(self, weights=dict(weights), version=version, adapter=None)
+        return replace(self, weights=dict(weights), version=version, adapter=None, base="")
 
-    def with_adapter(self, adapter: Adapter | None, version: str) -> Policy:
+    def with_adapter(self, adapter: Adapter, version: str) -> Policy:
         """The same base weights under another adapter."""
-        return replace(self, adapter=adapter, version=version)
+        return replace(self, adapter=adapter, version=version, base=self.base or self.version)
 
 
 def policy_from(module: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, name: str) -> Policy:
@@ -115,24 +117,22 @@ def state(module: PreTrainedModel) -> dict[str, Tensor]:
     return {name: tensor for name, tensor in module.state_dict().items() if name not in tied}
 
 
-def shipped() -> dict[str, Path]:
-    """The models in this package, by name."""
-    root = Path(sharpen.models.__file__).parent
-    return {p.parent.name: p.parent for p in sorted(root.glob("*/config.json"))}
-
-
-def load_policy(source: str | Path, version: str | None = None) -> Policy:
-    """The policy in a folder of the Hugging Face layout, or a shipped one by its name.
+def load_policy(source: str | Path, version: str | None = None, base: Policy | None = None) -> Policy:
+    """The policy in a folder of the Hugging Face layout, or one by its name (``models.names``).
 
     Weights are read from safetensors only, and code that comes with a model is never run. ``version``
-    names it where the caller knows better than the content checksum. Raises SharpenError where the
-    folder, its tokenizer or its weights will not do; nothing is written.
+    names it where the caller knows better than the content checksum, and ``base`` is what is under an
+    adapter, where the caller has it already. Raises SharpenError where the folder, its tokenizer or its
+    weights will not do. Nothing is written, but for the cache of a packaged model.
     """
-    folder = shipped().get(str(source), Path(source))
+    folder = _folder(str(source))
     if (folder / "adapter_config.json").is_file():
-        base = load_policy(folder / "base")
         config = json.loads((folder / "adapter_config.json").read_text())
-        policy = base.with_adapter(Adapter(config, load_file(folder / "adapter_model.safetensors")), "")
+        named = config.get("base_model_name_or_path") or "base"
+        config["base_model_name_or_path"] = None  # where it lies is not what it is
+        adapter = Adapter(config, load_file(folder / "adapter_model.safetensors"))
+        under = folder / named if (folder / named).is_dir() else named
+        policy = (base or load_policy(under)).with_adapter(adapter, "")
         return replace(policy, name=str(source), version=version or checksum(policy))
     _check_folder(str(source), folder)
     options: dict[str, Any] = {"local_files_only": True, "trust_remote_code": False}
@@ -154,20 +154,23 @@ def load_policy(source: str | Path, version: str | None = None) -> Policy:
     return policy if version is None else replace(policy, version=version)
 
 
-def save_policy(policy: Policy, folder: str | Path) -> None:
+def save_policy(policy: Policy, folder: str | Path, base: str = "") -> None:
     """Write the policy in the Hugging Face layout; the same policy gives the same bytes.
 
     ``AutoModelForCausalLM.from_pretrained(folder)`` loads it. With an adapter, ``folder`` holds the
-    adapter in peft's layout and ``folder/base`` the model under it.
+    adapter in peft's layout and ``folder/base`` the model under it, unless ``base`` says, relative to
+    ``folder``, where that lies already.
     """
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
     policy.tokenizer.save_pretrained(folder)
     if policy.adapter is not None:
-        text = json.dumps(dict(policy.adapter.config), indent=2, sort_keys=True, default=_plain)
+        config = {**policy.adapter.config, "base_model_name_or_path": base or None}
+        text = json.dumps(config, indent=2, sort_keys=True, default=_plain)
         (folder / "adapter_config.json").write_text(text + "\n")
         _save_tensors(policy.adapter.tensors, folder / "adapter_model.safetensors")
-        save_policy(replace(policy, adapter=None), folder / "base")
+        if not base:
+            save_policy(replace(policy, adapter=None), folder / "base")
         return
     config = copy.deepcopy(policy.config)
     config.architectures = [type(_skeleton(policy.config)).__name__]
@@ -256,11 +259,20 @@ def _no_progress_bar() -> Iterator[None]:
             hf_logging.enable_progress_bar()
 
 
+def _folder(source: str) -> Path:
+    """Where the model that ``source`` names lies; a packaged one is made ready first."""
+    if source in PACKAGED:
+        from sharpen.sample.packaged import ready  # which needs this module
+
+        return ready(PACKAGED[source])
+    return shipped().get(source, Path(source))
+
+
 def _check_folder(source: str, folder: Path) -> None:
     """Refuse a folder that is missing or lacks what a policy needs."""
     if not folder.is_dir():
-        near = nearest(source, shipped())
-        hint = f"did you mean {near!r}?" if near else f"shipped models: {', '.join(shipped()) or 'none'}"
+        near = nearest(source, known())
+        hint = f"did you mean {near!r}?" if near else f"models by name: {', '.join(known())}"
         raise SharpenError(f"no model folder {source!r}: {hint}")
     if not (folder / "config.json").is_file():
         raise SharpenError(f"model folder {source!r} has no config.json")

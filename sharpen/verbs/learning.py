@@ -121,10 +121,12 @@ def learn(
 def _train(
     run: Run, step: Step, state: TrainState, rows: Sequence[Row], config: LearnConfig, objective: Objective
 ) -> tuple[TrainState, list[dict[str, float]]]:
-    partial = _last_partial(step)
+    partial = _last_partial(step, state.policy)
     done = partial.done if partial else 0
     run.progress.begin(step.key, "learn", config.steps)
     run.progress.advance(done)
+    known = run.bases.get(state.policy.base or state.policy.version, "")
+    base = known and f"../../../{known}"  # from the folder of an adapter: step, tag, policy
 
     def watch(metrics: Mapping[str, float]) -> None:
         faults.point("learn.update.after")
@@ -132,7 +134,7 @@ def _train(
 
     def save(so_far: Partial) -> None:
         tag = f"step-{so_far.done:06d}"
-        step.checkpoint(tag, lambda folder: save_partial(so_far, folder))
+        step.checkpoint(tag, lambda folder: save_partial(so_far, folder, base))
         step.drop_checkpoints([tag, FINAL])
 
     new, metrics = train(
@@ -145,16 +147,16 @@ def _train(
         on_step=watch,
         save=save,
     )
-    step.checkpoint(FINAL, lambda folder: save_state(new, folder))
+    step.checkpoint(FINAL, lambda folder: save_state(new, folder, base))
     return new, metrics
 
 
-def _last_partial(step: Step) -> Partial | None:
+def _last_partial(step: Step, before: Policy) -> Partial | None:
     """The newest whole partial state of this unfinished step, None where there is none."""
     for tag in reversed([t for t in step.checkpoints() if t != FINAL]):
         folder = step.load_checkpoint(tag)
         if folder is not None:
-            return load_partial(folder)
+            return load_partial(folder, before)
     return None
 
 
@@ -202,7 +204,7 @@ def _stored(step: Step, before: TrainState, config: LearnConfig) -> TrainState:
     def load() -> TrainState:
         if not held:
             folder = step.load_checkpoint(FINAL)
-            held.append(load_state(_present(step, folder)))
+            held.append(load_state(_present(step, folder), before.policy))
         return held[0]
 
     def adapter() -> Adapter:
@@ -210,12 +212,15 @@ def _stored(step: Step, before: TrainState, config: LearnConfig) -> TrainState:
         assert found is not None
         return found
 
-    made: dict[str, Any] = {"weights": Lazy(lambda: load().policy.weights)}
+    version = step.result["version"]
     if config.method == "lora":  # the weights under an adapter stay as they are
-        made = {"adapter": Adapter(Lazy(lambda: adapter().config), Lazy(lambda: adapter().tensors))}
+        lazy = Adapter(Lazy(lambda: adapter().config), Lazy(lambda: adapter().tensors))
+        policy = before.policy.with_adapter(lazy, version)
+    else:
+        policy = replace(before.policy, version=version, weights=Lazy(lambda: load().policy.weights))
     return replace(
         before,
-        policy=replace(before.policy, version=step.result["version"], **made),
+        policy=policy,
         optimizer=config.optimizer or before.optimizer,
         moments=Lazy(lambda: load().moments),
         step=step.result["step"],

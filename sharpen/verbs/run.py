@@ -21,7 +21,7 @@ from sharpen.runs.streams import Stream, stream
 from sharpen.sample.engine import Engine
 from sharpen.sample.law import SamplingLaw
 from sharpen.sample.native import NativeEngine
-from sharpen.sample.policy import Policy, load_policy
+from sharpen.sample.policy import Policy, load_policy, save_policy
 from sharpen.score.group import Groups
 from sharpen.score.verify import Verifier
 from sharpen.select.selection import Selection
@@ -31,6 +31,8 @@ from sharpen.verbs import learning, measuring, sampling, scoring, step_scoring
 from sharpen.verbs.asking import Asking, Exam, Questions, Reward
 from sharpen.verbs.progress import Progress, Silent
 from sharpen.verbs.stepscorer import StepScorer
+
+BASE = "base"
 
 
 class Stopped(SharpenError):
@@ -77,6 +79,7 @@ class Run:
         self.progress: Progress = progress or Silent()
         self.round = 0
         self.made: list[Step] = []
+        self.bases: dict[str, str] = {}  # where each base lies among the checkpoints, by its version
         self._stop, self._keep = stop_on_warning, keep
         self._scores: dict[str, float] = {}
         self._made = made or Made()
@@ -118,14 +121,21 @@ class Run:
 
     # policies ----------------------------------------------------------------------------------
     def policy(self, source: str) -> Policy:
-        """Load a policy; its content checksum is recorded, so a changed model is refused on resume."""
+        """Load a policy; its content checksum is recorded, so a changed model is refused on resume.
+
+        It is written once among the run's checkpoints, which adapters trained on it then point to.
+        """
         # handed over, not kept: the run lets go of a base once it has trained another
         policy = self._made.policies.pop(source, None) or load_policy(source)
         step = self.journal.begin("policy", {"model": policy.name, "version": policy.version}, name=source)
         if step.result is None:
+            step.checkpoint(BASE, lambda folder: save_policy(policy, folder))
             step.finish(
                 {"version": policy.version, "parameters": sum(w.numel() for w in policy.weights.values())}
             )
+        if BASE in step.checkpoints():  # runs begun by an earlier version have none
+            inside = f"{step.slug}/{BASE}"
+            self.bases[policy.base or policy.version] = f"{inside}/base" if policy.adapter else inside
         return policy
 
     def learner(self, policy: Policy, optimizer: OptimizerConfig | None = None) -> TrainState:

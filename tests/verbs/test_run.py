@@ -18,7 +18,7 @@ from sharpen.runs.journal import Journal
 from sharpen.runs.store import compare_exact, read_manifest, unit_files
 from sharpen.sample.fake import FakeEngine
 from sharpen.sample.law import GREEDY
-from sharpen.sample.policy import shipped
+from sharpen.sample.policy import load_policy, shipped
 from sharpen.score.verify import from_function
 from sharpen.verbs import learning
 from sharpen.verbs.asking import Asking
@@ -46,9 +46,9 @@ def loads(monkeypatch):
     seen = []
     real = learning.load_state
 
-    def load(folder):
+    def load(folder, base):
         seen.append(Path(folder).parent.name)
-        return real(folder)
+        return real(folder, base)
 
     monkeypatch.setattr(learning, "load_state", load)
     return seen
@@ -152,6 +152,17 @@ def test_keep_best_keeps_the_best_and_the_last(tmp_path):
     best = max(accuracy, key=lambda r: accuracy[r])
     kept = {p.parent.name for p in folder.glob("checkpoints/*/final")}
     assert kept == {f"round-{best:04d}.learn-0", "round-0003.learn-0"}
+
+
+def test_the_base_is_written_once_and_adapters_point_to_it():
+    folder = finished(RECIPE) / "checkpoints"
+    assert len(list(folder.rglob("model.safetensors"))) == 1
+    base = load_policy(folder / "policy-0/base")
+    assert base.version == load_policy("nano").version
+    for checkpoint in folder.glob("*.learn-0/final"):
+        trained = load_policy(checkpoint / "policy")
+        assert trained.version != base.version == trained.base
+        assert trained.version == json.loads((checkpoint / "state.json").read_text())["version"]
 
 
 @pytest.mark.parametrize("damage", ["cut", "flip", "gone"])
