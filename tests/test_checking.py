@@ -28,10 +28,10 @@ def test_sound_sources_are_fine_and_the_exit_code_says_so(capsys):
 
 
 def test_a_source_that_cannot_be_used_is_told_with_its_reason(capsys):
-    assert main(["check-task", "reasoning_gym:word_ladder", "--items", "1", "--json"]) == 1
+    assert main(["check-task", "reasoning_gym:rush_hour", "--items", "1", "--json"]) == 1
     (found,) = json.loads(capsys.readouterr().out)
     assert verdict_of(found) == "cannot be used"
-    assert "cannot be repeated" in why(found)
+    assert "0 distinct items" in why(found)
 
 
 @pytest.mark.parametrize(

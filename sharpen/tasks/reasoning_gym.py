@@ -7,9 +7,14 @@ import dataclasses
 import importlib.metadata
 import json
 import math
+import os
 import random
 import re
+import subprocess
+import sys
 from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
@@ -28,7 +33,8 @@ _PATIENCE = 2000
 # and a dataset that gives nothing at all in this many draws is broken
 _TRIES = 50
 
-# Found by making them under two values of PYTHONHASHSEED: they walk through sets.
+# Found by making them under two values of PYTHONHASHSEED: they walk through sets. Their items are made in a
+# process whose hashes are those of seed 0.
 _HASH_ORDERED = ("isomorphic_strings", "ransom_note", "word_ladder")
 
 _AMONG = "its scorer accepts the gold answer inside other text, or among many answers"
@@ -85,8 +91,9 @@ def dataset_names() -> list[str]:
 
 def _library() -> dict[str, tuple[Any, Any]]:
     try:
-        import reasoning_gym  # noqa: F401  registers its datasets
-        from reasoning_gym.factory import DATASETS
+        with _fenced(0):  # what it imports draws numbers
+            import reasoning_gym  # noqa: F401  registers its datasets
+            from reasoning_gym.factory import DATASETS
     except ImportError as e:
         raise missing("a reasoning_gym task", "reasoning-gym", "tasks") from e
     # a mixture of other datasets, configured by objects rather than by numbers
@@ -109,8 +116,7 @@ class ReasoningGym:
 
     Raises:
         SharpenError: unknown dataset or parameter (naming the nearest), values that the dataset refuses,
-            a split with too few items, or a dataset whose items cannot be repeated (it draws from the
-            process-global generator, or in the order of a set).
+            or a split with too few items.
     """
 
     def __init__(self, name: str, *, seed: int = 0, quarantined: bool = False, **params: Any) -> None:
@@ -118,10 +124,6 @@ class ReasoningGym:
         if name not in library:
             raise unknown("reasoning_gym dataset", name, library)
         self._dataset_cls, self._config_cls = library[name]
-        if name in _HASH_ORDERED:
-            raise SharpenError(
-                f"reasoning_gym:{name} makes other items in each process: they cannot be repeated"
-            )
         if name in QUARANTINE and not quarantined:
             raise SharpenError(
                 f"reasoning_gym:{name} is in quarantine: {QUARANTINE[name]} (quarantined=true takes it)"
@@ -136,6 +138,7 @@ class ReasoningGym:
         self.params = params
         self._chunks: dict[int, Any] = {}
         self._entries: dict[int, dict[str, Any]] = {}
+        self._apart: dict[int, list[dict[str, Any] | None]] = {}
         self._items: dict[Split, list[Task]] = {"base": [], "train": [], "dev": [], "test": []}
         self._seen: set[str] = set()
         self._drawn = 0
@@ -229,15 +232,18 @@ class ReasoningGym:
         items.append(task)
 
     def _entry(self, index: int) -> dict[str, Any]:
-        dataset = self._chunk(index // _CHUNK)
-        dataset.size = _CHUNK  # word_ladder shrinks itself when one item fails
-        state, np_state = random.getstate(), _numpy_state()
-        entry = dataset[index % _CHUNK]
-        if random.getstate() != state or _numpy_state() != np_state:
-            random.setstate(state)
-            raise SharpenError(
-                f"{self.name} draws from the process-global generator: its items cannot be repeated"
-            )
+        number, place = divmod(index, _CHUNK)
+        if self.dataset in _HASH_ORDERED and os.environ.get("PYTHONHASHSEED") != "0":
+            if number not in self._apart:
+                self._apart[number] = _made_apart(self.dataset, self.seed, self.params, number)
+            entry = self._apart[number][place]
+            if entry is None:
+                raise ValueError("failed in the generator")
+        else:
+            dataset = self._chunk(number)
+            dataset.size = _CHUNK  # word_ladder shrinks itself when one item fails
+            with _fenced(stream("reasoning_gym", self.dataset, self.seed, number, place).seed()):
+                entry = dataset[place]
         return {**entry, "answer": _gold(entry)}
 
     def _chunk(self, number: int) -> Any:
@@ -246,7 +252,8 @@ class ReasoningGym:
             seed = stream("reasoning_gym", self.dataset, self.seed, number).seed() % 2**31
             try:
                 config = self._config_cls(**self.params, seed=seed, size=_CHUNK)
-                self._chunks[number] = self._dataset_cls(config)
+                with _fenced(seed):
+                    self._chunks[number] = self._dataset_cls(config)
             except (AssertionError, ValueError, TypeError) as e:
                 raise SharpenError(f"{self.name}: {e or 'parameters out of range'}") from e
         return self._chunks[number]
@@ -259,6 +266,46 @@ def _gold(entry: dict[str, Any]) -> str:
     return json.dumps(first) if isinstance(first, dict) else str(first)
 
 
-def _numpy_state() -> tuple[bytes, int]:
-    _, keys, position, *_ = np.random.get_state()  # read only, to notice its use
-    return np.asarray(keys).tobytes(), int(position)
+@contextmanager
+def _fenced(seed: int) -> Iterator[None]:
+    """Some datasets draw from the process-global generators. Inside, these are seeded; afterwards they are
+    as they were."""
+    state, np_state = random.getstate(), np.random.get_state()
+    random.seed(seed)
+    np.random.seed(seed % 2**32)
+    try:
+        yield
+    finally:
+        random.setstate(state)
+        np.random.set_state(np_state)
+
+
+def _made_apart(name: str, seed: int, params: dict[str, Any], number: int) -> list[dict[str, Any] | None]:
+    """A chunk's entries, made in a process whose string hashes are fixed; None where the generator failed."""
+    asked = json.dumps({"name": name, "seed": seed, "params": params, "number": number})
+    done = subprocess.run(
+        [sys.executable, "-m", "sharpen.tasks.reasoning_gym"],
+        input=asked,
+        capture_output=True,
+        text=True,
+        env={**os.environ, "PYTHONHASHSEED": "0"},
+        check=False,
+    )
+    if done.returncode:
+        raise SharpenError(f"reasoning_gym:{name}: its items could not be made: {done.stderr.strip()[-300:]}")
+    return json.loads(done.stdout)
+
+
+def _make_chunk(name: str, seed: int, params: dict[str, Any], number: int) -> list[dict[str, Any] | None]:
+    source = ReasoningGym(name, seed=seed, quarantined=True, **params)
+    entries: list[dict[str, Any] | None] = []
+    for place in range(_CHUNK):
+        try:
+            entries.append(source._entry(number * _CHUNK + place))
+        except Exception:  # some generators give up on some seeds
+            entries.append(None)
+    return entries
+
+
+if __name__ == "__main__":
+    print(json.dumps(_make_chunk(**json.load(sys.stdin))))

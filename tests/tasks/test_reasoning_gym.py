@@ -1,8 +1,12 @@
 """The reasoning-gym adapter: any dataset by name, repeatable, its scorers fenced."""
 
+import json
+import os
 import random
+import subprocess
 import sys
 
+import numpy as np
 import pytest
 
 from sharpen.errors import SharpenError
@@ -64,17 +68,38 @@ def test_the_global_generator_is_neither_read_nor_moved():
     assert [t.prompt for t in ReasoningGym("letter_counting").take("dev", 3)] == prompts
 
 
-def test_a_dataset_that_draws_from_the_global_generator_is_refused(monkeypatch):
-    source = ReasoningGym("gcd")
-    draw = type(source._chunk(0)).__getitem__
+@pytest.mark.parametrize("name", ["codeio", "list_functions", "pool_matrix"])
+def test_a_dataset_that_draws_from_the_global_generators_is_fenced(name):
+    random.seed(1)
+    np.random.seed(1)
+    state, np_state = random.getstate(), np.random.get_state()[1].tobytes()
+    tasks = ReasoningGym(name).take("dev", 3)
+    assert random.getstate() == state
+    assert np.random.get_state()[1].tobytes() == np_state
+    random.seed(2)
+    again = ReasoningGym(name)
+    assert again.take("dev", 3) == tasks
+    assert all(again.verify(t, t.answer).correct for t in tasks)
 
-    def sloppy(self, i):
-        random.random()
-        return draw(self, i)
 
-    monkeypatch.setattr(type(source._chunk(0)), "__getitem__", sloppy)
-    with pytest.raises(SharpenError, match="process-global generator"):
-        source.take("dev", 1)
+@pytest.mark.parametrize("name", ["isomorphic_strings", "ransom_note"])
+def test_a_dataset_that_walks_through_sets_gives_the_same_items_under_any_hash_seed(name):
+    code = f"""if 1:
+        import json
+        from sharpen.tasks.reasoning_gym import ReasoningGym
+        print(json.dumps([[t.prompt, t.answer] for t in ReasoningGym({name!r}).take("dev", 3)]))"""
+    found = {
+        subprocess.run(
+            [sys.executable, "-c", code],
+            env={**os.environ, "PYTHONHASHSEED": seed},
+            capture_output=True,
+            text=True,
+            check=True,
+        ).stdout
+        for seed in ("0", "7")
+    }
+    assert len(found) == 1
+    assert len(json.loads(found.pop())) == 3
 
 
 def test_answers_in_every_form():
@@ -151,8 +176,6 @@ def test_problems_are_one_clear_line():
         SharpenError, match="unknown parameter of reasoning_gym:leg_counting 'min_animal': did you mean"
     ):
         ReasoningGym("leg_counting", min_animal=2)
-    with pytest.raises(SharpenError, match="isomorphic_strings makes other items in each process"):
-        ReasoningGym("isomorphic_strings")
     with pytest.raises(SharpenError, match="unknown parameter"):
         ReasoningGym("leg_counting", size=10)
     with pytest.raises(SharpenError, match="reasoning_gym:leg_counting: min_animals must be positive"):
