@@ -34,8 +34,9 @@ _PATIENCE = 2000
 _TRIES = 50
 
 # Found by making them under two values of PYTHONHASHSEED: they walk through sets. Their items are made in a
-# process whose hashes are those of seed 0.
+# process whose hashes are those of seed 0, so many at a time.
 _HASH_ORDERED = ("isomorphic_strings", "ransom_note", "word_ladder")
+_BLOCK = 64
 
 _AMONG = "its scorer accepts the gold answer inside other text, or among many answers"
 QUARANTINE: dict[str, str] = {
@@ -124,6 +125,10 @@ class ReasoningGym:
         if name not in library:
             raise unknown("reasoning_gym dataset", name, library)
         self._dataset_cls, self._config_cls = library[name]
+        if name == "codeio":
+            raise SharpenError(
+                "reasoning_gym:codeio runs programs of its data set in this process, and they write files"
+            )
         if name in QUARANTINE and not quarantined:
             raise SharpenError(
                 f"reasoning_gym:{name} is in quarantine: {QUARANTINE[name]} (quarantined=true takes it)"
@@ -139,6 +144,7 @@ class ReasoningGym:
         self._chunks: dict[int, Any] = {}
         self._entries: dict[int, dict[str, Any]] = {}
         self._apart: dict[int, list[dict[str, Any] | None]] = {}
+        self._here = False
         self._items: dict[Split, list[Task]] = {"base": [], "train": [], "dev": [], "test": []}
         self._seen: set[str] = set()
         self._drawn = 0
@@ -233,10 +239,11 @@ class ReasoningGym:
 
     def _entry(self, index: int) -> dict[str, Any]:
         number, place = divmod(index, _CHUNK)
-        if self.dataset in _HASH_ORDERED and os.environ.get("PYTHONHASHSEED") != "0":
-            if number not in self._apart:
-                self._apart[number] = _made_apart(self.dataset, self.seed, self.params, number)
-            entry = self._apart[number][place]
+        if self.dataset in _HASH_ORDERED and not self._here:
+            block, within = divmod(index, _BLOCK)
+            if block not in self._apart:
+                self._apart[block] = _made_apart(self.dataset, self.seed, self.params, block)
+            entry = self._apart[block][within]
             if entry is None:
                 raise ValueError("failed in the generator")
         else:
@@ -280,9 +287,9 @@ def _fenced(seed: int) -> Iterator[None]:
         np.random.set_state(np_state)
 
 
-def _made_apart(name: str, seed: int, params: dict[str, Any], number: int) -> list[dict[str, Any] | None]:
-    """A chunk's entries, made in a process whose string hashes are fixed; None where the generator failed."""
-    asked = json.dumps({"name": name, "seed": seed, "params": params, "number": number})
+def _made_apart(name: str, seed: int, params: dict[str, Any], block: int) -> list[dict[str, Any] | None]:
+    """A block of entries, made in a process with fixed string hashes; None where the generator failed."""
+    asked = json.dumps({"name": name, "seed": seed, "params": params, "block": block})
     done = subprocess.run(
         [sys.executable, "-m", "sharpen.tasks.reasoning_gym"],
         input=asked,
@@ -296,16 +303,17 @@ def _made_apart(name: str, seed: int, params: dict[str, Any], number: int) -> li
     return json.loads(done.stdout)
 
 
-def _make_chunk(name: str, seed: int, params: dict[str, Any], number: int) -> list[dict[str, Any] | None]:
+def _make_block(name: str, seed: int, params: dict[str, Any], block: int) -> list[dict[str, Any] | None]:
     source = ReasoningGym(name, seed=seed, quarantined=True, **params)
+    source._here = True
     entries: list[dict[str, Any] | None] = []
-    for place in range(_CHUNK):
+    for index in range(block * _BLOCK, (block + 1) * _BLOCK):
         try:
-            entries.append(source._entry(number * _CHUNK + place))
+            entries.append(source._entry(index))
         except Exception:  # some generators give up on some seeds
             entries.append(None)
     return entries
 
 
 if __name__ == "__main__":
-    print(json.dumps(_make_chunk(**json.load(sys.stdin))))
+    print(json.dumps(_make_block(**json.load(sys.stdin))))

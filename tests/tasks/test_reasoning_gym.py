@@ -68,7 +68,7 @@ def test_the_global_generator_is_neither_read_nor_moved():
     assert [t.prompt for t in ReasoningGym("letter_counting").take("dev", 3)] == prompts
 
 
-@pytest.mark.parametrize("name", ["codeio", "list_functions", "pool_matrix"])
+@pytest.mark.parametrize("name", ["list_functions", "pool_matrix"])
 def test_a_dataset_that_draws_from_the_global_generators_is_fenced(name):
     random.seed(1)
     np.random.seed(1)
@@ -82,12 +82,11 @@ def test_a_dataset_that_draws_from_the_global_generators_is_fenced(name):
     assert all(again.verify(t, t.answer).correct for t in tasks)
 
 
-@pytest.mark.parametrize("name", ["isomorphic_strings", "ransom_note"])
-def test_a_dataset_that_walks_through_sets_gives_the_same_items_under_any_hash_seed(name):
-    code = f"""if 1:
+def test_a_dataset_that_walks_through_sets_gives_the_same_items_under_any_hash_seed():
+    code = """if 1:
         import json
         from sharpen.tasks.reasoning_gym import ReasoningGym
-        print(json.dumps([[t.prompt, t.answer] for t in ReasoningGym({name!r}).take("dev", 3)]))"""
+        print(json.dumps([[t.prompt, t.answer] for t in ReasoningGym("ransom_note").take("dev", 3)]))"""
     found = {
         subprocess.run(
             [sys.executable, "-c", code],
@@ -176,6 +175,8 @@ def test_problems_are_one_clear_line():
         SharpenError, match="unknown parameter of reasoning_gym:leg_counting 'min_animal': did you mean"
     ):
         ReasoningGym("leg_counting", min_animal=2)
+    with pytest.raises(SharpenError, match="codeio runs programs of its data set"):
+        ReasoningGym("codeio")
     with pytest.raises(SharpenError, match="unknown parameter"):
         ReasoningGym("leg_counting", size=10)
     with pytest.raises(SharpenError, match="reasoning_gym:leg_counting: min_animals must be positive"):
