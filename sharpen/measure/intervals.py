@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from statistics import NormalDist
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -12,6 +14,14 @@ from sharpen.runs.streams import Stream
 
 # replicates are drawn in blocks of about this many weights, which bounds memory and changes no number
 _BLOCK = 4_000_000
+
+
+class Estimate(NamedTuple):
+    """A number with its interval; all None where it is undefined."""
+
+    value: float | None
+    low: float | None
+    high: float | None
 
 
 def wilson(right: int, n: int, *, level: float = 0.95) -> tuple[float, float]:
@@ -86,3 +96,42 @@ def _replicates(
     seed_counts = of_seeds.multinomial(seeds, np.full(seeds, 1 / seeds), size=size)
     item_counts = of_items.multinomial(items, copies / items, size=size).astype(np.float64)
     return np.einsum("rs,rs->r", seed_counts, item_counts @ columns.T) / (seeds * items)
+
+
+Statistic = Callable[[NDArray[np.int64]], float | None]
+"""A number of the items at these indices (ascending; an item may stand in it more than once); None where it
+is undefined for them."""
+
+
+def question_bootstrap(
+    statistic: Statistic,
+    questions: Sequence[str] | Sequence[int] | NDArray,
+    *,
+    n: int = 1_000,
+    level: float = 0.95,
+    stream: Stream,
+) -> Estimate:
+    """Any statistic of all items, with a percentile bootstrap interval over questions.
+
+    A replicate draws questions with replacement, and every item of a drawn question with it: repeats of one
+    question stay together. A difference between two models on the same items is a statistic, too. Replicates
+    for which the statistic is undefined (say, none is wrong) are left out.
+
+    Args:
+        questions: the question of each item, ``(items,)``.
+        n: replicates.
+        stream: names the draws; they depend on the set of questions, not on the order of items.
+    """
+    names, of = np.unique(np.asarray(questions), return_inverse=True)
+    items = np.arange(len(of))
+    value = statistic(items) if len(items) else None
+    if value is None:
+        return Estimate(None, None, None)
+    rng = stream.generator()
+    share = np.full(len(names), 1 / len(names))
+    drawn = (statistic(np.repeat(items, rng.multinomial(len(names), share)[of])) for _ in range(n))
+    known = [v for v in drawn if v is not None]
+    if not known:
+        return Estimate(value, None, None)
+    low, high = np.quantile(known, [(1 - level) / 2, (1 + level) / 2])
+    return Estimate(float(value), float(low), float(high))

@@ -7,7 +7,13 @@ from hypothesis import strategies as st
 
 from sharpen.errors import NotFinite, SharpenError
 from sharpen.measure import intervals
-from sharpen.measure.intervals import hierarchical_bootstrap, paired_bootstrap, wilson
+from sharpen.measure.intervals import (
+    Estimate,
+    hierarchical_bootstrap,
+    paired_bootstrap,
+    question_bootstrap,
+    wilson,
+)
 from sharpen.runs.streams import stream
 
 
@@ -94,3 +100,37 @@ def test_bad_values():
         hierarchical_bootstrap(np.zeros((0, 3)), stream=stream("a"))
     with pytest.raises(SharpenError, match="shape"):
         hierarchical_bootstrap(np.zeros(3), stream=stream("a"))
+
+
+def test_questions_are_drawn_whole():
+    # ten questions, ten equal items each: ten items carry as much as all hundred
+    item = np.arange(10) % 2
+    few = question_bootstrap(lambda i: float(item[i].mean()), range(10), stream=stream("q"))
+    values, of = np.repeat(item, 10), np.repeat(np.arange(10), 10)
+    many = question_bootstrap(lambda i: float(values[i].mean()), of, stream=stream("q"))
+    assert many == few
+    assert few.value == 0.5
+    assert few.low is not None
+    assert few.low <= 0.2
+
+
+def test_the_bootstrap_of_a_mean_agrees_with_the_one_over_items():
+    values = np.random.default_rng(2).random(60)
+    one = question_bootstrap(lambda i: float(values[i].mean()), range(60), n=4000, stream=stream("q"))
+    other = hierarchical_bootstrap(values[None], stream=stream("q"))
+    assert one == pytest.approx(other, abs=0.01)
+
+
+def test_the_order_of_items_changes_no_draw():
+    values, of = np.arange(12.0), np.repeat(["c", "a", "b"], 4)
+    moved = np.random.default_rng(0).permutation(12)
+    one = question_bootstrap(lambda i: float(values[i].sum()), of, stream=stream("q"))
+    assert one == question_bootstrap(lambda i: float(values[moved][i].sum()), of[moved], stream=stream("q"))
+
+
+def test_undefined_statistics():
+    assert question_bootstrap(lambda i: 1.0, [], stream=stream("q")) == Estimate(None, None, None)
+    assert question_bootstrap(lambda i: None, ["a"], stream=stream("q")) == Estimate(None, None, None)
+    # undefined unless both questions are drawn
+    both = question_bootstrap(lambda i: 2.0 if len(set(i)) == 2 else None, ["a", "b"], stream=stream("q"))
+    assert both == Estimate(2.0, 2.0, 2.0)
