@@ -2,6 +2,9 @@
 
 Definitions follow the study of verbalised confidence (arXiv 2504.06564). Items whose confidence is unknown
 (NaN) belong in no measure; ``calibrate`` leaves them out and counts them. Without items a measure is None.
+
+ECE and ACE are sums of absolute gaps, so chance alone makes them positive, and a bootstrap replicate more so:
+with few items their intervals lie high. To compare two models, bootstrap the difference on the same items.
 """
 
 from __future__ import annotations

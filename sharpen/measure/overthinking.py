@@ -1,4 +1,4 @@
-"""What choosing the attempt that overthinks least brings, and how scores predict success (arXiv 2502.08235)."""
+"""What choosing the attempt that overthinks least brings, and what scores predict (arXiv 2502.08235)."""
 
 from __future__ import annotations
 
