@@ -6,4 +6,10 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.setdefault("MKL_NUM_THREADS", "1")
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 
+from hypothesis import settings
+
 import sharpen  # noqa: F401  (sets MKL_CBWR)
+
+# how long an example takes says how busy the machine is, not whether the code is right
+settings.register_profile("house", deadline=None)
+settings.load_profile("house")
