@@ -109,10 +109,17 @@ def with_base(base: str) -> dict[str, Experiment]:
         Arm("vllm", "online_rft", (*model, "engine=vllm")),
         Arm("api", "online_rft", (*model, *served), served=True),
     )
+    # a real language model on two cores: minutes a run, so one seed
+    real = ("--config", "experiments/star.toml", *model)
+    star = (
+        Arm("star", "star", real),
+        Arm("shuffled rewards", "star", (*real, "control=shuffled")),
+    )
     return {
         "demo": Experiment(3, demo),
         "engines": Experiment(3, engines),
         "methods": Experiment(3, kin),
+        "star": Experiment(1, star),
         "b_star": Experiment(5, schedules),
     }
 
@@ -187,7 +194,7 @@ def given(args: argparse.Namespace) -> list[str]:
 def main() -> None:
     """Command line."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("experiment", choices=("demo", "engines", "methods", "b_star"))
+    parser.add_argument("experiment", choices=("demo", "engines", "methods", "star", "b_star"))
     parser.add_argument("--base", default="nano")
     parser.add_argument("--jobs", type=int, default=2)
     parser.add_argument("--runs", type=Path, default=Path("runs/experiments"))

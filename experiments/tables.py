@@ -166,6 +166,44 @@ def summary(result: Result) -> str:
     )
 
 
+def star(result: Result) -> str:
+    """STaR on a real language model, and its control."""
+    heads = ["arm", *BOTH, "rows selected", *SPENT, "minutes"]
+    rows = [
+        [
+            arm.name,
+            *ends(arm, GREEDY),
+            *ends(arm, T1),
+            f"{arm.mean(lambda r: sum(step['rows'] for step in learnt(r))):,.0f}",
+            *spent(arm),
+            f"{arm.mean(lambda r: r['seconds'] / 60):.0f}",
+        ]
+        for arm in result.arms
+    ]
+    ours, control = result.arm("star"), result.arm("shuffled rewards")
+    gap = difference(ours, control, GREEDY)
+    sure = "above 0" if gap[1] > 0 else "below 0" if gap[2] < 0 else "not apart from 0"
+    commands = "\n".join(arm.runs[0]["command"].split(" --out")[0] for arm in result.arms)
+    return (
+        f"{markdown(heads, rows)}\n\n{NOTE}Minutes are of one thread, on a machine that had other work too. "
+        f"{result.caption}\n\nSTaR minus its control, paired by question: greedy {span(gap)} points "
+        f"({sure}), T=1 {span(difference(ours, control, T1))}.\n```shell\n{commands}\n```"
+    )
+
+
+def real(result: Result) -> str:
+    """STaR on a real language model, in a sentence for the front page."""
+    ours, control = result.arm("star"), result.arm("shuffled rewards")
+    base, final, gain = ends(ours, GREEDY)
+    minutes = ours.mean(lambda r: r["seconds"] / 60)
+    return (
+        f"On a real language model, {result.base}, STaR takes greedy accuracy on held-out questions of "
+        f"reasoning-gym from {base} to {final} %: {gain} points, in {minutes:.0f} minutes on one "
+        f"thread; with shuffled rewards {span(change(control, GREEDY))}. "
+        "[Settings, numbers and caveats](docs/methods/b_star.md#on-a-real-language-model)."
+    )
+
+
 def b_star(result: Result) -> str:
     """B-STaR against fixed, random and shuffled schedules."""
     ours = result.arm("b_star")
@@ -336,6 +374,8 @@ KINDS: dict[str, tuple[str, Callable[[Result], str]]] = {
     "methods": ("methods", methods),
     "summary": ("methods", summary),
     "engines": ("engines", engines),
+    "star": ("star", star),
+    "real": ("star", real),
     "b_star": ("b_star", b_star),
     "schedule": ("b_star", schedule),
     "rounds": ("b_star", rounds),

@@ -184,6 +184,10 @@ def test_every_kind_of_table_can_be_written(measured):
     words = tables.region("b_star-nano")
     assert "The criteria are not met by the means on nano" in words
     assert words.count(", met (") == 1
+    assert [row[0] for row in body("star-nano")[2:]] == ["star", "shuffled rewards"]
+    assert "points (not apart from 0), T=1 +0.0 (+0.0 to +0.0)" in tables.region("star-nano")
+    assert "sharpen run star --config experiments/star.toml model=nano" in tables.region("star-nano")
+    assert tables.region("real-nano").startswith("On a real language model, nano, STaR takes")
     assert len(body("schedule-nano")) == 2 + 2 + 1
     assert body("rounds-nano")[0] == ["arm", "measure", "base", "round 1"]
     assert len(body("measures")) == 2 + len(METRICS)

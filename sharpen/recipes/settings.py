@@ -29,7 +29,7 @@ class SelfTraining(Config):
     """Attempt questions, keep what a verifier accepts, learn from it, try again."""
 
     model: str = "nano"
-    """The base model: a shipped one by name, or a local folder in the Hugging Face layout."""
+    """The base model: one by name (`sharpen list models`), or a local folder in the Hugging Face layout."""
     tasks: str = "order:level=1"
     """Where questions come from: a family with its parameters (countdown:level=3), reasoning_gym:NAME, or a
     file (jsonl:PATH)."""
@@ -53,6 +53,11 @@ class SelfTraining(Config):
     """Text that every answer starts with."""
     template: Literal["auto", "chat", "plain"] = "auto"
     """How prompts are rendered: chat goes through the tokenizer's template, plain continues text."""
+    few_shot: tuple[tuple[str, str], ...] = ()
+    """Worked examples put before every question, each a question and its answer: what a base model needs that
+    does not know the form."""
+    stop: tuple[str, ...] = ()
+    """Strings that end an answer."""
     verifier: str = "source"
     """Who judges: source is the task source's own check; exact, number, choice, set, sequence and
     maths compare with the answer; code runs the task's tests;
@@ -114,7 +119,7 @@ class SelfTraining(Config):
     @property
     def asking(self) -> Asking:
         """How a question becomes a prompt, and how long an answer may be."""
-        return Asking(self.max_new_tokens, self.system, self.prefill, self.template)
+        return Asking(self.max_new_tokens, self.system, self.prefill, self.template, self.few_shot, self.stop)
 
     @property
     def questions(self) -> Questions:

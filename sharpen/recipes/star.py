@@ -19,6 +19,7 @@ from sharpen.sample.law import GREEDY, SamplingLaw
 from sharpen.select.above import above
 from sharpen.select.controls import controlled
 from sharpen.select.selection import Selection, joined, under
+from sharpen.tasks.registry import FAMILIES
 from sharpen.tasks.task import Task, hint
 from sharpen.verbs.asking import Exam, Questions
 
@@ -38,8 +39,9 @@ class Settings(SelfTraining):
     """Attempts a question: one is greedy, more are drawn at ``temperature``."""
     rationalize: bool = True
     """Ask failed questions again with the gold answer as a hint."""
-    hint: str = "{prompt} hint {answer}\n"
-    """How a hint is put: the question, stripped, and the gold answer."""
+    hint: str = "auto"
+    """How a hint is put: text with {prompt}, the question stripped, and {answer}, the gold answer. auto is
+    the form that nano has seen where the questions are of our own families, else the answer in brackets."""
     restart_from_base: bool = True
     """Train the original base each round (the paper), or go on from the last model."""
     steps: Annotated[int, Field(gt=0)] = 40
@@ -61,6 +63,14 @@ class Settings(SelfTraining):
     def law(self) -> SamplingLaw:
         """Greedy for one sample."""
         return GREEDY if self.samples == 1 else SamplingLaw(self.temperature, self.top_k)
+
+    @property
+    def hint_form(self) -> str:
+        """See ``hint``."""
+        if self.hint != "auto":
+            return self.hint
+        own = self.tasks.partition(":")[0] in FAMILIES
+        return "{prompt} hint {answer}\n" if own else "{prompt}\n(The answer is {answer}.)\n"
 
     @property
     def questions(self) -> Questions:
@@ -100,12 +110,14 @@ def star(run: Run, config: Settings) -> None:
         chosen = controlled(groups, right, config.control, run.stream("control"))
         if config.rationalize:
             failed = [c.task for c in groups.columns if not c.correct.any()]
-            hinted = [replace(t, prompt=hint(t.prompt, t.answer, config.hint)) for t in failed]
+            hinted = [replace(t, prompt=hint(t.prompt, t.answer, config.hint_form)) for t in failed]
             retried = run.sample(
                 policy, hinted, n=config.samples, law=config.law, asking=config.asking, name="rationalize"
             )
             retried = run.score(retried, config.reward, tasks=config.tasks, name="rationalize")
-            chosen = joined(chosen, without_hint(right(retried), failed))
+            # a control is one only where these, which have seen the answer, teach nothing either
+            kept = controlled(retried, right, config.control, run.stream("control", "rationalize"))
+            chosen = joined(chosen, without_hint(kept, failed))
         start = run.learner(base, config.optimizer) if config.restart_from_base else state.fresh_optimizer()
         state = run.learn(start, chosen, config.learning(config.steps_of(r)), asking=config.asking)
         policy = state.policy if state.step else policy  # a round that selects nothing changes nothing

@@ -19,8 +19,9 @@ from sharpen.sample.law import SamplingLaw
 Kept = Sequence[Ids | None]
 """For each position the ids that the law kept there; None where it cut nothing."""
 
-CHUNK = 1 << 22
-"""Logits held at once (16 MiB of float32); what needs more is made, used and dropped piece by piece."""
+CHUNK = 1 << 24
+"""Logits held at once (64 MiB of float32); what needs more is made, used and dropped piece by piece. With
+fewer, the weights of a head of 262,144 words would be read more often than they are worked with."""
 
 
 def packed_hidden(module: nn.Module, sequences: Sequence[Tensor]) -> Tensor:

@@ -13,6 +13,7 @@ from sharpen.sample.fake import FakeEngine
 from sharpen.sample.policy import load_policy
 from sharpen.tasks.family import final_answer, same_equations
 from sharpen.tasks.registry import make
+from sharpen.tasks.task import hint
 from sharpen.verbs import learning
 from sharpen.verbs.sampling import prompt_of
 from tests.tiny import Told, finished, rounds, settings, steps, stored
@@ -347,6 +348,31 @@ def test_a_trained_step_scorer_gives_the_process_reward(tmp_path):
 
 
 # the kin ---------------------------------------------------------------------------------------------
+
+
+def test_the_form_of_a_hint_fits_the_questions():
+    assert settings("star").hint_form == "{prompt} hint {answer}\n"
+    gym = settings("star", "tasks=reasoning_gym:gcd")
+    assert hint("Name it.\n", "7", gym.hint_form) == "Name it.\n(The answer is 7.)\n"
+    assert (
+        settings("star", "tasks=reasoning_gym:gcd", "hint={prompt}{answer}").hint_form == "{prompt}{answer}"
+    )
+
+
+def test_stars_control_reaches_what_was_rationalized(rows_learnt, tmp_path):
+    change = ("rounds=1", "validation=0", "max_new_tokens=24", "pool=24")
+    counts = {}
+    for control in ("none", "shuffled"):
+        execute("star", settings("star", *change, f"control={control}"), tmp_path / control)
+        stored_right = {
+            r["key"] for r in stored(tmp_path / control, "round-0001/score:1").to_pylist() if r["score"] > 0
+        }
+        kept = {row.key for row in rows_learnt[-1][1] if "sample:1" in row.key}
+        counts[control] = (len(kept), len(kept & stored_right), len(stored_right))
+    real, control = counts["none"], counts["shuffled"]
+    assert real[0] == real[1] == real[2] > 0  # every right one, and nothing else
+    assert control[2] == real[2]
+    assert control[1] < control[0]  # rewards say nothing of what is kept
 
 
 def test_star_learns_rationalized_attempts_without_the_hint(rows_learnt, tmp_path):
