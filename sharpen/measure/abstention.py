@@ -38,7 +38,7 @@ def abstention(declined: ArrayLike, correct: ArrayLike, forced: ArrayLike | None
         forced: bool ``(n,)``, whether the model is right when it must answer; read where declined.
     """
     no, right = np.asarray(declined, dtype=np.bool_), np.asarray(correct, dtype=np.bool_)
-    if no.shape != right.shape:
+    if no.shape != right.shape or (forced is not None and np.shape(forced) != no.shape):
         raise SharpenError(f"abstention: {len(no)} and {len(right)} items")
     hits, n, k = int((right & ~no).sum()), len(no), int(no.sum())
     precision = None

@@ -23,7 +23,7 @@ from sharpen.runs.streams import Stream
 
 Array = NDArray[np.float64]
 BINS = 10
-_SLACK = 1e-9  # 10 * 0.3 is a little more than 3
+_SLACK = 1e-9  # 10 * (0.1 + 0.2) is a little more than 3
 
 
 def bin_index(confidence: ArrayLike, bins: int = BINS) -> NDArray[np.int64]:

@@ -6,7 +6,7 @@ from sharpen.errors import SharpenError
 
 
 def overlong_penalty(length: int, *, limit: int, buffer: int, factor: float = 1.0) -> float:
-    """What a response close to the length limit loses (DAPO, arXiv 2503.14476, eq. 13): 0 up to
+    """What a response close to the length limit loses (DAPO, arXiv 2503.14476): 0 up to
     ``limit - buffer`` tokens, then falling in a straight line to ``-factor`` at ``limit``; never below.
 
     Added to the reward. All lengths in sampled tokens.

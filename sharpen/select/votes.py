@@ -106,7 +106,7 @@ def weighted(
 
 
 def borda(answers: Answers, scores: ArrayLike, p: float, *, same: Same | None = None) -> Vote:
-    """Votes ``(N - rank + 1)^p`` by each sample's rank among all N (arXiv 2502.18581, eq. 7).
+    """Votes ``(N - rank + 1)^p`` by each sample's rank among all N (arXiv 2502.18581).
 
     Samples without an answer keep their rank and have no vote, as in the released code; equal scores rank
     in sample order. ``p = 0`` is the majority, ``p = inf`` the best-ranked sample that has an answer, and

@@ -50,6 +50,8 @@ def test_oracle_three():
 
 def test_oracle_of_the_bins():
     assert (bin_index([0, 0.1, 0.3, 0.8, 0.9, 0.95, 1.0]) + 1).tolist() == [1, 1, 3, 8, 9, 10, 10]
+    assert bin_index([0.1 + 0.2]) == bin_index([0.3])
+    assert bin_index([0.07], bins=100) == 6  # 0.07 * 100 is a little more than 7
 
 
 @given(st.integers(0, 1000))
