@@ -132,9 +132,14 @@ def command(arm: Arm, extra: Settings, folder: Path, seed: int) -> list[str]:
             "--threads", "1"]  # fmt: skip
 
 
+def mark_of(folder: Path) -> Path:
+    """The mark of a finished run."""
+    return folder.with_name(f"{folder.name}.done")
+
+
 def perform(arm: Arm, extra: Settings, folder: Path, seed: int) -> None:
     """One run, unless it is finished."""
-    mark = folder.with_name(f"{folder.name}.done")
+    mark = mark_of(folder)
     if mark.exists():
         return
     folder.parent.mkdir(parents=True, exist_ok=True)
@@ -218,7 +223,7 @@ def main() -> None:
 
     def extra(arm: Arm, seed: int) -> Settings:
         if arm.served:
-            return (f"api.url={url}",)
+            return (f"api.url={url}",) if url else ()
         return arm.after[1](folder(arm.after[0], seed), seed) if arm.after else ()
 
     def go(jobs: Sequence[tuple[Arm, int]]) -> None:
@@ -227,9 +232,11 @@ def main() -> None:
 
     go([(arm, seed) for seed in seeds for arm in experiment.arms if not arm.after and not arm.served])
     go([(arm, seed) for seed in seeds for arm in experiment.arms if arm.after])
-    if served := [arm for arm in experiment.arms if arm.served]:
+    served = [(arm, seed) for seed in seeds for arm in experiment.arms if arm.served]
+    if any(not mark_of(folder(arm.name, seed)).exists() for arm, seed in served):
         with serving(shipped()[args.base], args.base) as url:
-            go([(arm, seed) for seed in seeds for arm in served])
+            go(served)
+        url = ""  # a chance of this moment, and no part of what was run
     found = [
         collect(arm, extra(arm, seed), folder(arm.name, seed), seed)
         for arm in experiment.arms
