@@ -278,8 +278,8 @@ def _fenced(seed: int) -> Iterator[None]:
     """Some datasets draw from the process-global generators. Inside, these are seeded; afterwards they are
     as they were."""
     state, np_state = random.getstate(), np.random.get_state()
-    random.seed(seed)
-    np.random.seed(seed % 2**32)
+    random.setstate(random.Random(seed).getstate())
+    np.random.set_state(np.random.RandomState(seed % 2**32).get_state())
     try:
         yield
     finally:
