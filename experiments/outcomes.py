@@ -86,7 +86,8 @@ class Result:
     def caption(self) -> str:
         """Where the numbers come from."""
         seeds = {len(arm.runs) for arm in self.arms}
-        told = f"{min(seeds)} seeds" if len(seeds) == 1 else f"{min(seeds)} to {max(seeds)} seeds"
+        told = f"{min(seeds)} to {max(seeds)} seeds" if len(seeds) > 1 else f"{min(seeds)} seeds"
+        told = "1 seed" if seeds == {1} else told
         row = self.arms[0].rows("held_out")[0][0]
         sampled = len(self.arms[0].runs[0]["items"][T1]["base"])
         exam = f"{row['n_questions']:,} held-out questions, {sampled:,} of them at T=1"
