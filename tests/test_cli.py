@@ -11,6 +11,8 @@ import pytest
 
 from sharpen import recipes
 from sharpen.cli import main, running, threads
+from sharpen.score.code import CodeVerifier
+from sharpen.tasks.registry import make
 
 spec = util.spec_from_file_location("fake_recipe", Path(__file__).parent / "fake_recipe.py")
 fake_recipe = util.module_from_spec(spec)
@@ -121,6 +123,21 @@ def test_dry_run_writes_nothing_and_derives_numbers(capsys):
     plan = json.loads(said(capsys, "run", "fake", "--dry-run", "--json", "--seeds", "2"))
     assert plan["plan"]["tokens"] == 5120
     assert plan["seeds"] == [0, 1]
+
+
+def test_code_of_a_model_is_run_unfenced_only_where_told(capsys):
+    from sharpen.verbs.asking import Reward
+    from sharpen.verbs.scoring import named
+
+    plans = [
+        json.loads(capsys.readouterr().out)["config"]["unsafe_local_exec"]
+        for flag in ([], ["--unsafe-local-exec"])
+        if main(["run", "online_rft", "--dry-run", "--json", *flag]) == 0
+    ]
+    assert plans == [False, True]
+    verifier = named(Reward("code", unsafe=True), make("order:level=1"), 0)
+    assert isinstance(verifier, CodeVerifier)
+    assert verifier.unsafe
 
 
 def test_interrupted_tells_how_to_go_on_and_resume_does(capsys):

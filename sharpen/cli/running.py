@@ -49,6 +49,9 @@ def run(argv: Sequence[str]) -> int:
         "--tiny", action="store_true", help="the same code path in seconds, to see that it works"
     )
     parser.add_argument("--dry-run", action="store_true", help="say what would be run, and stop")
+    parser.add_argument(
+        "--unsafe-local-exec", action="store_true", help="run a model's code where a fork bomb cannot be held"
+    )
     parser.execution()
     args = parser.read(argv)
     if args is None:
@@ -63,7 +66,8 @@ def run(argv: Sequence[str]) -> int:
     from sharpen.runs.config import load
 
     _, cls = recipes.recipe(args.recipe).load()
-    config = load(cls, args.config, args.settings, tiny=args.tiny)
+    told = ("unsafe_local_exec=true",) if args.unsafe_local_exec else ()
+    config = load(cls, args.config, (*args.settings, *told), tiny=args.tiny)
     folder = args.out or free_folder(args.recipe)
     if is_run(folder):
         raise SharpenError(f"there is a run in {folder} already: continue it with `sharpen resume {folder}`")

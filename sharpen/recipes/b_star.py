@@ -84,7 +84,7 @@ class Settings(SelfTraining):
     @property
     def reward_with_process(self) -> Reward:
         """Correctness plus the process reward."""
-        return Reward(self.verifier, self.process, self.flip, self.noise)
+        return Reward(self.verifier, self.process, self.flip, self.noise, self.unsafe_local_exec)
 
     def sampled(self) -> dict[str, int]:
         """Attempts by purpose: the search is an overhead of its own."""

@@ -62,6 +62,8 @@ class SelfTraining(Config):
     """Who judges: source is the task source's own check; exact, number, choice, set, sequence and
     maths compare with the answer; code runs the task's tests;
     module:function is one of your own."""
+    unsafe_local_exec: bool = False
+    """Run code of a model (verifier=code) although a fork bomb cannot be held on this machine."""
     control: Control = "none"
     """What replaces the selected attempts, as a control with as many rows: shuffled permutes the rewards
     over all attempts of a round before selecting, random takes attempts of like lengths, blind to rewards."""
@@ -135,7 +137,7 @@ class SelfTraining(Config):
     @property
     def reward(self) -> Reward:
         """Who judges the attempts."""
-        return Reward(self.verifier)
+        return Reward(self.verifier, unsafe=self.unsafe_local_exec)
 
     def learning(self, steps: int | None = None) -> LearnConfig:
         """How a round learns."""

@@ -68,9 +68,11 @@ class Reward:
         process: ``none``, ``noisy_steps`` (the source's step check, misread at random) or ``head`` (a
             trained step scorer).
         flip, sd: the noise of ``noisy_steps``.
+        unsafe: let ``code`` run although a fork bomb cannot be held on this machine.
     """
 
     verifier: str = "source"
     process: Literal["none", "noisy_steps", "head"] = "none"
     flip: float = 0.15
     sd: float = 0.3
+    unsafe: bool = False

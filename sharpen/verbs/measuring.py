@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
@@ -30,7 +31,7 @@ def measure(
     """
     tasks = run.held_out(exam)
     # the outcome alone counts: a process reward is what training may exploit
-    outcome = Reward(reward.verifier)
+    outcome = replace(reward, process="none")
     with run.scope(name):
         greedy = run.sample(policy, tasks, n=1, law=GREEDY, asking=asking, name="greedy")
         greedy = run.score(greedy, outcome, tasks=exam.tasks, name="greedy")

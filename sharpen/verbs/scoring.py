@@ -47,7 +47,7 @@ def named(reward: Reward, source: TaskSource, seed: int) -> Verifier:
 
     Raises SharpenError for an unknown name, or a source that cannot check what the reward needs.
     """
-    outcome = _outcome(reward.verifier, source)
+    outcome = _outcome(reward.verifier, source, reward.unsafe)
     if reward.process == "none":
         return outcome
     if reward.process == "noisy_steps":
@@ -57,13 +57,13 @@ def named(reward: Reward, source: TaskSource, seed: int) -> Verifier:
     raise SharpenError(f"process reward {reward.process!r} needs a trained scorer: pass it as a verifier")
 
 
-def _outcome(name: str, source: TaskSource) -> Verifier:
+def _outcome(name: str, source: TaskSource, unsafe: bool) -> Verifier:
     if name == "source":
         return OutsideVerifier(source) if isinstance(source, JudgedApart) else source_verifier(source)
     if name == "maths":
         return maths_verifier()
     if name == "code":
-        return CodeVerifier()
+        return CodeVerifier(unsafe=unsafe)
     kind, _, form = name.partition(":")
     if kind == "format":
         return FormatVerifier(Form(form or DEFAULT))
