@@ -18,6 +18,7 @@ from sharpen.runs.config import build, load
 from sharpen.runs.streams import stream
 from sharpen.runs.tape import TAPE, Tape
 from sharpen.sample.api import ApiConfig, ApiEngine
+from sharpen.sample.api_client import Session
 from sharpen.sample.api_weights import CONTROL
 from sharpen.sample.episode import Episode, Finish, Request, Span
 from sharpen.sample.law import GREEDY, SamplingLaw
@@ -269,8 +270,24 @@ def test_no_server(server):
         engine.generate(POLICY, requests(1))
 
 
-def test_after_an_error_what_is_in_flight_is_kept(server, tape):
-    server.pace = 0.05
+def test_after_an_error_what_is_in_flight_is_kept(server, tape, monkeypatch):
+    """Two answers come while the third is refused; they reach the tape once the refusal is known."""
+    made, put = [], tape.put
+
+    class Watched(Session):
+        def __init__(self, *args):
+            super().__init__(*args)
+            made.append(self)
+
+    def put_after_the_refusal(key, reply):
+        for _ in range(20_000 if "tokens" in reply else 0):
+            if made[0]._failed is not None:
+                break
+            server.over.wait(0.001)
+        put(key, reply)
+
+    monkeypatch.setattr("sharpen.sample.api_client.Session", Watched)
+    monkeypatch.setattr(tape, "put", put_after_the_refusal)
     server.faults.append("400")
     with pytest.raises(SharpenError, match="400"):
         engine_for(server, tape, concurrency=3).generate(POLICY, requests(9))
