@@ -18,6 +18,7 @@ import torch.nn.functional as F
 from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers
 from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
+from sharpen.models.checks import Checks
 from sharpen.models.corpus import END, MIXTURES, Corpus, Sample
 from sharpen.runs.streams import stream
 
@@ -88,10 +89,15 @@ def rate(step: int, steps: int, peak: float, warmup: int = 100) -> float:
     return peak * (0.1 + 0.45 * (1 + math.cos(math.pi * done)))
 
 
+def corpus_of(name: str) -> Corpus | Checks:
+    """What is trained on, by name."""
+    return Checks() if name == "checks" else Corpus(MIXTURES[name])
+
+
 def train(name: str, out: Path, args: argparse.Namespace) -> None:
     """Train ``name``'s mixture and save to ``out`` (and to ``out-<step>`` every ``save_every``)."""
     torch.set_num_threads(args.threads)
-    corpus, tokenizer = Corpus(MIXTURES[name]), make_tokenizer()
+    corpus, tokenizer = corpus_of(name), make_tokenizer()
     model = make_model(len(tokenizer), args.seed).to(args.device)
     decay = [p for p in model.parameters() if p.ndim > 1]
     plain = [p for p in model.parameters() if p.ndim <= 1]
@@ -142,7 +148,7 @@ def save(model: LlamaForCausalLM, tokenizer: PreTrainedTokenizerFast, folder: Pa
 def main() -> None:
     """Command line."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("name", choices=sorted(MIXTURES))
+    parser.add_argument("name", choices=sorted([*MIXTURES, "checks"]))
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--steps", type=int, default=1600)
     parser.add_argument("--batch", type=int, default=128)
