@@ -1,0 +1,147 @@
+"""Strategies at inference time: short control flows over one ``ask``. This table imports nothing heavy."""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, fields
+from typing import TYPE_CHECKING, Any
+
+from sharpen.errors import SharpenError, unknown
+from sharpen.tasks.registry import parameters
+
+if TYPE_CHECKING:
+    from sharpen.strategies.ask import Flow
+
+
+@dataclass(frozen=True, slots=True)
+class StrategyEntry:
+    """Where a strategy lives, and what kind of thing it is.
+
+    Attributes:
+        name: its module holds an ``async`` function of this name.
+        module: in this package; it also holds the settings, a frozen dataclass named like the function in
+            capitals (``self_consistency``: ``SelfConsistency``).
+        title: one line.
+        kind: its place in the taxonomy of arXiv 2407.11511: generation G1-G4, evaluation E0-E3, control
+            C1-C3.
+        calls: how many calls it makes, as a formula over its settings.
+        source: arXiv id, or ``""``.
+        needs: what it cannot do without: prompt roles of ``words``, and ``verifier``, ``search``, ``code``,
+            ``tests``, ``environment``, ``helper`` (a second policy).
+    """
+
+    name: str
+    module: str
+    title: str
+    kind: str
+    calls: str
+    source: str = ""
+    needs: tuple[str, ...] = ()
+
+    def load(self) -> tuple[Flow, type]:
+        """The control flow and its settings' class."""
+        module = importlib.import_module(f"sharpen.strategies.{self.module}")
+        return getattr(module, self.name), getattr(module, camel(self.name))
+
+    @property
+    def oracle(self) -> bool:
+        """Whether it sees the verifier: its accuracy is not comparable with that of strategies that do not."""
+        return "verifier" in self.needs
+
+
+@dataclass(frozen=True)
+class Strategy:
+    """A strategy with its settings."""
+
+    entry: StrategyEntry
+    settings: Any
+
+    @property
+    def name(self) -> str:
+        """As it is written on the command line: only what differs from the defaults."""
+        defaults = type(self.settings)()
+        told = [
+            f"{f.name}={_text(value)}"
+            for f in fields(self.settings)
+            if (value := getattr(self.settings, f.name)) != getattr(defaults, f.name)
+        ]
+        return self.entry.name + (":" + ",".join(told) if told else "")
+
+    @property
+    def spec(self) -> dict[str, Any]:
+        """JSON identity."""
+        return {
+            "strategy": self.entry.name,
+            **{f.name: getattr(self.settings, f.name) for f in fields(self.settings)},
+        }
+
+    @property
+    def flow(self) -> Flow:
+        """The control flow."""
+        return self.entry.load()[0]
+
+
+def camel(name: str) -> str:
+    """``self_consistency`` as ``SelfConsistency``."""
+    return "".join(part.capitalize() for part in name.split("_"))
+
+
+def strategy(text: str) -> Strategy:
+    """The strategy that ``NAME`` or ``NAME:key=value,key=value`` describes.
+
+    Raises SharpenError for an unknown name or key, with the nearest one, and for a value of another type.
+    """
+    name, _, told = text.partition(":")
+    if name not in STRATEGIES:
+        raise unknown("strategy", name, STRATEGIES)
+    entry = STRATEGIES[name]
+    cls = entry.load()[1]
+    return Strategy(entry, _settings(name, cls, parameters(told)))
+
+
+def _settings(name: str, cls: type, told: Mapping[str, Any]) -> Any:
+    known = {f.name: f.default for f in fields(cls)}
+    given = {}
+    for key, value in told.items():
+        if key not in known:
+            raise unknown(f"setting of {name}", key, known)
+        if isinstance(known[key], float) and isinstance(value, int) and not isinstance(value, bool):
+            value = float(value)
+        if type(value) is not type(known[key]):
+            raise SharpenError(f"{name}: {key}={value!r} should be of type {type(known[key]).__name__}")
+        given[key] = value
+    return cls(**given)
+
+
+def _text(value: Any) -> str:
+    return (
+        str(value).lower()
+        if isinstance(value, bool)
+        else f"{value:g}"
+        if isinstance(value, float)
+        else str(value)
+    )
+
+
+def _table(entries: Sequence[StrategyEntry]) -> dict[str, StrategyEntry]:
+    return {entry.name: entry for entry in entries}
+
+
+E_ = StrategyEntry
+STRATEGIES: dict[str, StrategyEntry] = _table(
+    [
+        E_("greedy", "selection", "the question itself, greedily", "G1 E0 C1", "1"),
+        E_("sample", "selection", "the question itself, one sample", "G1 E0 C1", "1"),
+        E_("first", "selection", "the first of N samples that gives an answer", "G1 E0 C2", "samples"),
+        E_("best_of_n", "selection", "the sample with the best signal", "G1 E1 C2", "samples", "2502.18581"),
+        E_("borda", "selection", "votes weighted by rank", "G1 E1 C2", "samples", "2502.18581"),
+        E_("weighted", "selection", "votes weighted by score", "G1 E1 C2", "samples", "2502.18581"),
+        E_("self_consistency", "selection", "majority of N samples", "G1 E1 C2", "samples", "2203.11171"),
+        E_("verified", "selection", "the first sample that the verifier accepts (oracle)", "G1 E2 C2",
+           "samples", "", ("verifier",)),
+        E_("progressive_hint", "checks", "earlier answers as hints, until two in a row agree", "G3 E1 C3",
+           "2 .. most", "2304.09797", ("hint",)),
+    ]
+)  # fmt: skip
+"""All strategies by name, in the order of the survey's sections."""
