@@ -231,8 +231,9 @@ ENGLISH = Words(
         "skill": Form("{question}\n\nState:\n{state}\n\nSkills:\n{skills}\n\nReply only with the skill to "
                       "use next, written as in the list, or with done.\n", "- {item}"),
         "curriculum": Form("State:\n{state}\n\nDone so far:\n{done}\n\nPropose the next task: new, useful, "
-                           "and only a little harder than what is done. Reply with it in one line.\n", "- "
-        "{item}")confidence": "{question}\n\nSolve it step by step, one step a line. Then write, in a line "
+                           "and only a little harder than what is done. Reply with it in one line.\n",
+                           "- {item}"),
+        "confidence": "{question}\n\nSolve it step by step, one step a line. Then write, in a line "
         "`Confidence: N%`, how sure you are to be right. " + _END,
         "unsure": "{question}\n\nSolve it step by step, one step a line, and end with the line `Answer: "
         "X`. If you cannot be sure of the answer, reply only with: I don't know.\n",
