@@ -18,6 +18,7 @@ from sharpen.runs.streams import Stream
 
 Array = NDArray[np.float64]
 Questions = Sequence[str] | Sequence[int] | NDArray
+_SLACK = 1e-12  # 0.1 is not exactly one in ten
 _Measure = Callable[[Array, NDArray[np.bool_]], float | None]
 
 
@@ -68,15 +69,25 @@ class RiskCoverage:
     Attributes:
         coverage: k / n, float64 ``(n,)``. risk: share of errors, float64 ``(n,)``; inside a tie, what is
             expected of items taken from it at random.
+        thresholds: k where a tie ends, ascending: only these can be had by "answer from this score on".
     """
 
     coverage: Array
     risk: Array
+    thresholds: NDArray[np.int64]
 
     @property
     def area(self) -> float | None:
         """The mean risk over all coverages (AURC), smaller is better; None without items."""
         return float(self.risk.mean()) if len(self.risk) else None
+
+    def coverage_at(self, risk: float) -> float | None:
+        """The largest share of items that a threshold on the score answers with at most this share of errors;
+        0 where no threshold does, None without items."""
+        if not len(self.risk):
+            return None
+        fine = self.thresholds[self.risk[self.thresholds - 1] <= risk + _SLACK]
+        return float(self.coverage[fine[-1] - 1]) if len(fine) else 0.0
 
 
 def risk_coverage(scores: ArrayLike, correct: ArrayLike) -> RiskCoverage:
@@ -86,7 +97,7 @@ def risk_coverage(scores: ArrayLike, correct: ArrayLike) -> RiskCoverage:
     ends, errors = _thresholds(values, ~right)
     if len(ends) < len(k):  # within a tie errors are spread evenly
         errors = np.interp(k, np.append(0, ends), np.append(0, errors))
-    return RiskCoverage(k / max(len(k), 1), errors / k)
+    return RiskCoverage(k / max(len(k), 1), errors / k, ends)
 
 
 def spearman(a: ArrayLike, b: ArrayLike) -> float | None:

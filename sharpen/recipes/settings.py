@@ -61,7 +61,7 @@ class SelfTraining(Config):
     verifier: str = "source"
     """Who judges: source is the task source's own check; exact, number, choice, set, sequence and
     maths compare with the answer; code runs the task's tests;
-    module:function is one of your own."""
+    stated:NAME is NAME blind to a stated confidence; module:function is one of your own."""
     unsafe_local_exec: bool = False
     """Run code of a model (verifier=code) although a fork bomb cannot be held on this machine."""
     control: Control = "none"

@@ -1,7 +1,8 @@
 """Confidence that a model states in words: how to ask for it, and how to read it (arXiv 2504.06564).
 
-Three ways of asking: ``percent`` (a score from 0% to 100% beside the answer), ``probability`` (0.0 to 1.0),
-and ``reflection`` (the answer first; then, in a new prompt, a percentage for it). The wording is ours.
+Three ways of asking: ``request`` for a ``percent`` (a score from 0% to 100% beside the answer) or a
+``probability`` (0.0 to 1.0); and reflection in two turns: ``answer_request`` for the answer alone, then
+``reflection``, a new prompt, for a percentage; ``stated_in_reflection`` reads both. The wording is ours.
 
 An item without a readable answer or confidence, or cut at the length limit, is invalid: it belongs in no
 measure, and is neither wrong nor unsure.
@@ -12,12 +13,13 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from enum import StrEnum
 from typing import Literal
 
 from sharpen.errors import unknown
 from sharpen.score.answers import extract_answer
+from sharpen.tasks.family import ANSWER
 
 Mode = Literal["percent", "probability"]
 
@@ -80,20 +82,33 @@ def request(kind: str = "maths", mode: Mode = "percent") -> str:
     Args:
         kind: ``maths``, ``choice``, ``short`` or ``parts``.
     """
-    if kind not in _KINDS:
-        raise unknown("kind of question", kind, _KINDS)
     if mode not in _SCALE:
         raise unknown("confidence mode", mode, _SCALE)
     answer, confidence = EXAMPLE[mode]
     return (
-        f"You are given {_KINDS[kind]}. Reason step by step, give your best guess, and say how sure you are "
+        f"You are given {_kind(kind)}. Reason step by step, give your best guess, and say how sure you are "
         f"that it is right: {_SCALE[mode]}. End with both in tags, in this form:\n"
         f"<answer>{answer}</answer>\n<confidence>{confidence}</confidence>\n"
     )
 
 
+def answer_request(kind: str = "maths") -> str:
+    """The instruction of reflection's first turn, which says nothing of confidence; see ``request``. It is
+    also what a control that states no confidence is asked."""
+    return (
+        f"You are given {_kind(kind)}. Reason step by step and give your best guess. End with it in a tag, in "
+        f"this form:\n<answer>{EXAMPLE['percent'][0]}</answer>\n"
+    )
+
+
+def _kind(kind: str) -> str:
+    if kind not in _KINDS:
+        raise unknown("kind of question", kind, _KINDS)
+    return _KINDS[kind]
+
+
 def reflection(question: str, solution: str) -> str:
-    """The second prompt of ``reflection``: the model's own whole solution, without its thinking."""
+    """The prompt of reflection's second turn: the model's own whole solution, without its thinking."""
     return (
         f"Question:\n{question.strip()}\n\nProposed solution:\n{spoken(solution).strip()}\n\n"
         "Reflect on whether the proposed solution is right. Say only how sure you are of it, a score from "
@@ -120,10 +135,22 @@ def stated(text: str, *, mode: Mode = "percent", truncated: bool = False) -> Sta
     """
     if mode not in _SCALE:
         raise unknown("confidence mode", mode, _SCALE)
+    return _item(final(text), _confidence(spoken(text)), mode, truncated)
+
+
+def final(text: str) -> str | None:
+    """The answer of a reply, as ``stated`` reads it; None without one."""
     said = spoken(text)
     answer = _tag(said, "answer")
-    answer = extract_answer(said) if answer is None else answer.strip() or None
-    written = _confidence(said)
+    return extract_answer(said) if answer is None else answer.strip() or None
+
+
+def states_confidence(text: str) -> bool:
+    """Whether a reply says anything where a confidence is looked for, readable or not."""
+    return _confidence(spoken(text)) is not None
+
+
+def _item(answer: str | None, written: str | None, mode: Mode, truncated: bool) -> Stated:
     value, problem, decimal = read_confidence(written, mode)
     if truncated:
         problem = Problem.TRUNCATED
@@ -136,26 +163,20 @@ def stated(text: str, *, mode: Mode = "percent", truncated: bool = False) -> Sta
 def stated_in_reflection(first: str, second: str, *, truncated: bool = False) -> Stated:
     """The answer of the first turn with the confidence of the second. It refers to that answer also where
     the second turn changes its mind. ``truncated``: either turn was cut."""
-    answer = _tag(spoken(first), "answer")
-    answer = extract_answer(spoken(first)) if answer is None else answer.strip() or None
-    value, problem, decimal = read_confidence(_confidence(spoken(second)), "percent")
-    item = Stated(answer, value, problem, decimal)
-    if truncated:
-        return replace(item, problem=Problem.TRUNCATED)
-    return item if answer is not None else replace(item, problem=Problem.NO_ANSWER)
+    return _item(final(first), _confidence(spoken(second)), "percent", truncated)
 
 
 def read_confidence(written: str | None, mode: Mode) -> tuple[float | None, Problem, bool]:
     """A written confidence as a number in [0, 1], what is wrong with it, and whether a decimal was read as a
     probability although a percentage was asked for.
 
-    Percent signs and spaces are dropped. ``percent`` divides by 100; a value in (0, 1] with a decimal point
+    Spaces, a percent sign behind the number and a closing full stop are dropped. ``percent`` divides by 100; a value in (0, 1] with a decimal point
     and no percent sign is a probability. ``probability`` takes the value as it is.
     """
     if written is None or not written.strip():
         return None, Problem.NO_CONFIDENCE, False
-    bare = "".join(written.replace("\\%", "%").split())
-    digits = bare.replace("%", "")
+    bare = "".join(written.replace("\\%", "%").split()).removesuffix(".")
+    digits = bare.removesuffix("%")
     if _NUMBER.fullmatch(digits) is None:
         return None, Problem.NOT_A_NUMBER, False
     value = float(digits) + 0.0  # -0 becomes 0
@@ -165,6 +186,32 @@ def read_confidence(written: str | None, mode: Mode) -> tuple[float | None, Prob
     if not 0 <= value <= 1:
         return None, Problem.OUT_OF_RANGE, False
     return value, Problem.NONE, decimal
+
+
+_AT_LINE_END = re.compile(r"\n?[ \t]*<confidence>[^<]*</confidence>[ \t]*(?=\n|\Z)")
+_IN_LINE = re.compile(r"<confidence>[^<]*</confidence>")
+_WHOLE_LINE = re.compile(r"(?:\n|\A)[ \t]*\*{0,2}confidence:[^\n]*(?=\n|\Z)", re.IGNORECASE)
+
+
+def without_confidence(text: str) -> str:
+    """The text as a grader sees it: tags ``<confidence>`` and lines ``Confidence: X`` taken out. What stood on
+    two sides of one is not joined."""
+    return _WHOLE_LINE.sub("", _IN_LINE.sub(" ", _AT_LINE_END.sub("", text)))
+
+
+_ANSWER_TAG = re.compile(r"\s*<answer>[ \t]*([^<\n]+?)[ \t]*</answer>")
+
+
+def gradable(text: str) -> str:
+    """``without_confidence``, with the last tag ``<answer>X</answer>`` written as ``Answer: X`` on a line of
+    its own, the form that every verifier reads."""
+    text = without_confidence(text)
+    tags = list(_ANSWER_TAG.finditer(text))
+    if not tags:
+        return text
+    before, after = text[: tags[-1].start()], text[tags[-1].end() :]
+    start = f"{before}\n" if before else ""
+    return f"{start}{ANSWER}{tags[-1][1]}{after}"
 
 
 def _confidence(said: str) -> str | None:

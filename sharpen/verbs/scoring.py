@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from sharpen.errors import SharpenError, unknown
 from sharpen.measure.report import rollout_metrics
 from sharpen.runs.streams import stream
 from sharpen.score import answers
+from sharpen.score.blind import Blind
 from sharpen.score.code import CodeVerifier
+from sharpen.score.confidence import gradable
 from sharpen.score.custom import imported
 from sharpen.score.format import DEFAULT, Form, FormatVerifier
 from sharpen.score.group import Groups
@@ -65,6 +68,8 @@ def _outcome(name: str, source: TaskSource, unsafe: bool) -> Verifier:
     if name == "code":
         return CodeVerifier(unsafe=unsafe)
     kind, _, form = name.partition(":")
+    if kind == "stated":
+        return Blind(_outcome(form or "source", source, unsafe))
     if kind == "format":
         return FormatVerifier(Form(form or DEFAULT))
     if ":" in name:
@@ -76,6 +81,10 @@ def _outcome(name: str, source: TaskSource, unsafe: bool) -> Verifier:
 
 def has_answer(reward: Reward, source: TaskSource) -> Callable[[str], bool]:
     """Tells of a completion whether it gives an answer where the verifier of ``reward`` looks for one."""
+    kind, _, inner = reward.verifier.partition(":")
+    if kind == "stated":
+        answered = has_answer(replace(reward, verifier=inner or "source"), source)
+        return lambda completion: answered(gradable(completion))
     if reward.verifier == "code":
         return lambda completion: last_block(completion) is not None
     if ":" in reward.verifier:  # what a function of the user's own takes for an answer is its own affair

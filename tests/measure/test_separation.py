@@ -88,6 +88,23 @@ def test_risk_and_coverage():
     assert risk_coverage([1, 1], [0, 1]).risk == pytest.approx([0.5, 0.5])
 
 
+def test_coverage_at_a_risk():
+    curve = risk_coverage([0.9, 0.8, 0.7, 0.6], [1, 0, 1, 0])
+    assert [curve.coverage_at(r) for r in (0, 0.2, 1 / 3, 0.4, 0.5, 1)] == [0.25, 0.25, 0.75, 0.75, 1, 1]
+    assert risk_coverage([2, 1], [0, 0]).coverage_at(0.5) == 0
+    assert risk_coverage([], []).coverage_at(0.5) is None
+    # no threshold parts a tie: half of the four would have to be answered, and all of them are a third wrong
+    assert risk_coverage([2, 1, 1], [1, 1, 0]).coverage_at(0.3) == pytest.approx(1 / 3)
+    assert risk_coverage([1, 1, 1], [1, 1, 0]).coverage_at(0.3) == 0
+
+
+@given(items, st.sampled_from([0.0, 0.1, 0.3, 0.5]))
+def test_coverage_at_a_risk_by_thresholds(drawn, risk):
+    scores, right = drawn
+    told = [(scores >= t).mean() for t in set(scores) if 1 - right[scores >= t].mean() <= risk + 1e-12]
+    assert risk_coverage(scores, right).coverage_at(risk) == pytest.approx(max(told, default=0.0))
+
+
 @given(items)
 def test_risk_bounds(drawn):
     scores, right = drawn

@@ -8,14 +8,18 @@ from sharpen.errors import SharpenError
 from sharpen.score.confidence import (
     EXAMPLE,
     Problem,
+    answer_request,
     declines,
+    gradable,
     read_confidence,
     reflection,
     request,
     spoken,
     stated,
     stated_in_reflection,
+    states_confidence,
     validity,
+    without_confidence,
 )
 
 
@@ -33,6 +37,8 @@ def reply(confidence, answer="7"):
         ("percent", "80.5%", 0.805),
         ("percent", "0.8%", 0.008),
         ("percent", "1", 0.01),
+        ("percent", "1.", 0.01),
+        ("percent", "80%.", 0.8),
         ("percent", "0", 0.0),
         ("percent", "100", 1.0),
         ("percent", "-0", 0.0),
@@ -69,6 +75,9 @@ def test_a_decimal_where_a_percentage_was_asked_is_flagged(written, value):
         ("percent", "80-90", Problem.NOT_A_NUMBER),
         ("percent", "", Problem.NO_CONFIDENCE),
         ("percent", "%", Problem.NOT_A_NUMBER),
+        ("percent", ".", Problem.NOT_A_NUMBER),
+        ("percent", "8%0", Problem.NOT_A_NUMBER),
+        ("percent", "80%%", Problem.NOT_A_NUMBER),
         ("probability", "80", Problem.OUT_OF_RANGE),
         ("probability", "80%", Problem.OUT_OF_RANGE),
         ("probability", "-0.1", Problem.OUT_OF_RANGE),
@@ -136,6 +145,50 @@ def test_reflection_shows_the_solution_without_its_thinking():
     assert stated_in_reflection("nothing", "<confidence>60%</confidence>").problem is Problem.NO_ANSWER
     assert stated_in_reflection("Answer: 7", "no idea").problem is Problem.NO_CONFIDENCE
     assert stated_in_reflection("Answer: 7", "60%", truncated=True).problem is Problem.TRUNCATED
+
+
+def test_reflection_asks_first_for_the_answer_alone():
+    for kind in ("maths", "choice", "short", "parts"):
+        first = answer_request(kind)
+        assert "<answer>" in first
+        assert "onfiden" not in first
+        assert "%" not in first
+    with pytest.raises(SharpenError, match="did you mean 'maths'"):
+        answer_request("math")
+    # whole and unclosed thinking are dropped, the rest is shown as it is; the second turn asks for no answer
+    shown = reflection("3+4?", "<think>8</think>a\n<think>9</think>\n3+4=7\nso\n<answer>7</answer>")
+    assert "3+4=7\nso\n<answer>7</answer>" in shown
+    assert "8" not in shown.replace("80%", "")
+    assert "9" not in shown
+    assert "only how sure" in shown.split("</answer>")[1]
+    copied = answer_request()[answer_request().index("<answer>") :]
+    assert stated_in_reflection(copied, "<confidence>80%</confidence>").copied
+    assert not stated_in_reflection(copied, "<confidence>70%</confidence>").copied
+
+
+def test_a_grader_never_sees_the_confidence():
+    assert without_confidence("Answer: 7\nConfidence: 80%") == "Answer: 7"
+    assert without_confidence("3+4=7\n**Confidence: 5%**\nAnswer: 7\n") == "3+4=7\nAnswer: 7\n"
+    assert without_confidence(reply("80%")) == "so it is 7\n<answer>7</answer>"
+    assert without_confidence("4<confidence>1%</confidence>2") == "4 2"
+    assert without_confidence("plain\n") == "plain\n"
+    assert without_confidence("Confidence: 80%") == ""
+    assert gradable(reply("80%")) == "so it is 7\nAnswer: 7"
+    assert gradable("<answer> 7 </answer><confidence>80%</confidence>") == "Answer: 7"
+    assert gradable(reply("1%", "6") + "\n" + reply("80%")).endswith("so it is 7\nAnswer: 7")
+    assert gradable("Answer: 7\nConfidence: 80%") == "Answer: 7"
+
+
+@given(st.text(max_size=60), st.sampled_from(["0%", "80%", "high", ""]), st.sampled_from(["0%", "100%", "x"]))
+def test_no_confidence_changes_what_is_graded(text, one, other):
+    for form in ("{}\nConfidence: {}", "{}\n<answer>7</answer>\n<confidence>{}</confidence>"):
+        assert gradable(form.format(text, one)) == gradable(form.format(text, other))
+
+
+def test_saying_any_confidence():
+    assert states_confidence("Answer: 7\nConfidence: high")
+    assert states_confidence(reply(""))
+    assert not states_confidence("<think>Confidence: 80%</think>Answer: 7")
 
 
 def test_counts_and_the_warning():
