@@ -16,8 +16,8 @@ from sharpen.tasks.task import Task
 
 @dataclass(frozen=True)
 class Blind:
-    """``verifier`` over texts from which tags ``<confidence>`` and lines ``Confidence: X`` are taken out, and in which an
-    ``<answer>`` is an answer line."""
+    """``verifier`` over texts from which tags ``<confidence>`` and lines ``Confidence: X`` are taken out, and
+    in which an ``<answer>`` is an answer line."""
 
     verifier: Verifier
 

@@ -96,8 +96,8 @@ def answer_request(kind: str = "maths") -> str:
     """The instruction of reflection's first turn, which says nothing of confidence; see ``request``. It is
     also what a control that states no confidence is asked."""
     return (
-        f"You are given {_kind(kind)}. Reason step by step and give your best guess. End with it in a tag, in "
-        f"this form:\n<answer>{EXAMPLE['percent'][0]}</answer>\n"
+        f"You are given {_kind(kind)}. Reason step by step and give your best guess. End with it in a tag, "
+        f"in this form:\n<answer>{EXAMPLE['percent'][0]}</answer>\n"
     )
 
 
@@ -170,8 +170,8 @@ def read_confidence(written: str | None, mode: Mode) -> tuple[float | None, Prob
     """A written confidence as a number in [0, 1], what is wrong with it, and whether a decimal was read as a
     probability although a percentage was asked for.
 
-    Spaces, a percent sign behind the number and a closing full stop are dropped. ``percent`` divides by 100; a value in (0, 1] with a decimal point
-    and no percent sign is a probability. ``probability`` takes the value as it is.
+    Spaces, a percent sign behind the number and a closing full stop are dropped. ``percent`` divides
+    by 100; a value in (0, 1] with a decimal point and no percent sign is a probability. ``probability`` takes the value as it is.
     """
     if written is None or not written.strip():
         return None, Problem.NO_CONFIDENCE, False
@@ -194,8 +194,8 @@ _WHOLE_LINE = re.compile(r"(?:\n|\A)[ \t]*\*{0,2}confidence:[^\n]*(?=\n|\Z)", re
 
 
 def without_confidence(text: str) -> str:
-    """The text as a grader sees it: tags ``<confidence>`` and lines ``Confidence: X`` taken out. What stood on
-    two sides of one is not joined."""
+    """The text as a grader sees it: tags ``<confidence>`` and lines ``Confidence: X`` taken out. What stood
+    on two sides of one is not joined."""
     return _WHOLE_LINE.sub("", _IN_LINE.sub(" ", _AT_LINE_END.sub("", text)))
 
 

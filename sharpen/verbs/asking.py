@@ -64,8 +64,8 @@ class Reward:
     Attributes:
         verifier: ``source`` (the task source's own check), or a rule that compares final
             answers: ``exact``, ``number``, ``choice``, ``set``, ``sequence``, ``maths``; or ``code``; or
-            ``format:PIECES``, see ``sharpen.score.format``; or ``stated:NAME``, which is NAME on texts without
-            their stated confidence; or ``module:function``.
+            ``format:PIECES``, see ``sharpen.score.format``; or ``stated:NAME``, which is NAME on texts
+            without their stated confidence; or ``module:function``.
         process: ``none``, ``noisy_steps`` (the source's step check, misread at random) or ``head`` (a
             trained step scorer).
         flip, sd: the noise of ``noisy_steps``.
