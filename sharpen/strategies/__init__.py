@@ -46,7 +46,7 @@ class StrategyEntry:
 
     @property
     def oracle(self) -> bool:
-        """Whether it sees the verifier: its accuracy is not comparable with that of strategies that do not."""
+        """Whether it sees the verifier: a ceiling, and no rival of strategies that do not."""
         return "verifier" in self.needs
 
 
@@ -97,7 +97,7 @@ def strategy(text: str) -> Strategy:
         raise unknown("strategy", name, STRATEGIES)
     entry = STRATEGIES[name]
     cls = entry.load()[1]
-    return Strategy(entry, _settings(name, cls, parameters(told)))
+    return Strategy(entry, _settings(name, cls, parameters(text, told)))
 
 
 def _settings(name: str, cls: type, told: Mapping[str, Any]) -> Any:
@@ -138,6 +138,8 @@ STRATEGIES: dict[str, StrategyEntry] = _table(
         E_("borda", "selection", "votes weighted by rank", "G1 E1 C2", "samples", "2502.18581"),
         E_("weighted", "selection", "votes weighted by score", "G1 E1 C2", "samples", "2502.18581"),
         E_("self_consistency", "selection", "majority of N samples", "G1 E1 C2", "samples", "2203.11171"),
+        E_("universal", "selection", "the sample that the model names as the most consistent", "G1 E1 C2",
+           "samples + 1", "2311.17311"),
         E_("verified", "selection", "the first sample that the verifier accepts (oracle)", "G1 E2 C2",
            "samples", "", ("verifier",)),
         E_("progressive_hint", "checks", "earlier answers as hints, until two in a row agree", "G3 E1 C3",

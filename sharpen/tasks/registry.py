@@ -60,11 +60,11 @@ def make(spec: str, **params: Any) -> TaskSource:
     if kind not in SOURCES:
         raise unknown("task", kind, SOURCES)
     if kind in FAMILIES:
-        return _call(kind, family(kind), {**_pairs(spec, rest), **params})
+        return _call(kind, family(kind), {**parameters(spec, rest), **params})
     subject, _, tail = rest.rpartition(":")
     if not _PAIRS.fullmatch(tail) or not subject:
         subject, tail = rest, ""
-    params = {**_pairs(spec, tail), **params}
+    params = {**parameters(spec, tail), **params}
     if kind in LIBRARIES:
         if not subject:
             raise SharpenError(f"{spec!r} names no {LIBRARIES[kind][1]}; write {SOURCES[kind]}")
@@ -117,7 +117,11 @@ def _dataset(kind: str, path: str, params: dict[str, Any]) -> TaskSource:
     return Dataset(kind, where, columns=columns, limits=limits, **rest)
 
 
-def _pairs(spec: str, text: str) -> dict[str, Any]:
+def parameters(spec: str, text: str) -> dict[str, Any]:
+    """What ``name=value,name=value`` says: whole numbers, numbers, true and false, else text.
+
+    Raises SharpenError, naming ``spec``, where ``text`` is not of that form.
+    """
     if not text:
         return {}
     if not _PAIRS.fullmatch(text):

@@ -14,7 +14,7 @@ import numpy as np
 from sharpen.errors import SharpenError
 from sharpen.runs.step import Step
 from sharpen.runs.streams import Stream
-from sharpen.sample.episode import Episode, Finish, Ids, Request, Span
+from sharpen.sample.episode import Completion, Episode, Finish, Ids, Request, Span
 from sharpen.sample.law import SamplingLaw
 from sharpen.sample.policy import Policy
 from sharpen.sample.text import Rendered, decode, render
@@ -155,20 +155,24 @@ def _attempt(
     completions = run.engine.generate(policy, requests, on_progress=watch)
     episodes = []
     for i, completion in enumerate(completions):
-        task, rendered, k = tasks[i // n], prompts[i // n], i % n
-        cut = rendered.prefill_start
-        spans = [Span("prompt", rendered.tokens[:cut])]
-        if cut < len(rendered.tokens):
-            spans.append(Span("prefill", rendered.tokens[cut:]))
-        spans.append(
-            Span("assistant", completion.tokens, trainable=True, sampled=completion, version=policy.version)
-        )
-        ends = completion.finish is Finish.EOS
-        body = completion.tokens[:-1] if ends else completion.tokens
-        text = decode(policy.tokenizer, body)
+        task, k = tasks[i // n], i % n
         key = f"{step.key}/{task.id}/{k}"
-        episodes.append(Episode(key, task.id, k, tuple(spans), completion.finish, text, rendered.prefill))
+        episodes.append(episode_of(policy, prompts[i // n], completion, key, task.id, k))
     return episodes
+
+
+def episode_of(
+    policy: Policy, rendered: Rendered, done: Completion, key: str, task_id: str, sample: int
+) -> Episode:
+    """A one-turn completion as an episode: prompt, prefill where there is one, what was sampled."""
+    cut = rendered.prefill_start
+    spans = [Span("prompt", rendered.tokens[:cut])]
+    if cut < len(rendered.tokens):
+        spans.append(Span("prefill", rendered.tokens[cut:]))
+    spans.append(Span("assistant", done.tokens, trainable=True, sampled=done, version=policy.version))
+    body = done.tokens[:-1] if done.finish is Finish.EOS else done.tokens
+    text = decode(policy.tokenizer, body)
+    return Episode(key, task_id, sample, tuple(spans), done.finish, text, rendered.prefill)
 
 
 def prompt_of(policy: Policy, task: Task, asking: Asking, start: Ids | None = None) -> Rendered:
