@@ -47,6 +47,7 @@ from sharpen.sample.forward import Kept
 from sharpen.sample.law import SamplingLaw
 from sharpen.sample.native import check_requests
 from sharpen.sample.policy import Policy
+from sharpen.sample.steering import refuse_steered
 
 __all__ = ["ApiConfig", "ApiEngine"]
 
@@ -105,6 +106,7 @@ class ApiEngine:
             SharpenError: a limit is reached, the server refuses or does not answer. What was answered is
                 on the tape.
         """
+        refuse_steered(policy, "engine 'api'")
         if not requests:
             return []
         check_requests(policy, requests)
@@ -143,6 +145,7 @@ class ApiEngine:
         Raises:
             SharpenError: as ``generate``; the server cannot score text; hidden states are asked for.
         """
+        refuse_steered(policy, "engine 'api'")
         if hidden or self._text:
             what = "return hidden states" if hidden else "score text: it takes text only (api.tokens=text)"
             raise SharpenError(f"{self.config.url}: the server cannot {what}")

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 from collections import Counter, deque
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import fields
+from dataclasses import dataclass, fields
 from itertools import islice
 
 import numpy as np
@@ -40,6 +40,7 @@ from sharpen.sample.forward import (
 from sharpen.sample.law import SamplingLaw
 from sharpen.sample.policy import Policy
 from sharpen.sample.rows import Rows
+from sharpen.sample.steering import Hooks
 
 PREFILL_TOKENS = 2048
 """Prompt tokens prefilled in one pass."""
@@ -49,6 +50,15 @@ CACHE_BYTES = 1 << 30
 """The batch is made smaller where its cache would be larger than this."""
 
 
+@dataclass(slots=True)
+class Fill:
+    """How full the batch was, summed over all decoding steps: rows that were sampled, and the seats that the
+    engine's own batch size gives them."""
+
+    rows: int = 0
+    seats: int = 0
+
+
 class NativeEngine:
     """See ``engine.Engine``.
 
@@ -56,12 +66,16 @@ class NativeEngine:
         refill: let waiting requests take the slots of finished ones; else a batch ends before the next
             begins.
         compact: let the last row fill a hole; else finished rows are computed on and ignored.
+
+    Attributes:
+        fill: how full its batches were so far.
     """
 
     rounding = None
 
     def __init__(self, *, refill: bool = True, compact: bool = True) -> None:
         self._refill, self._compact = refill, compact
+        self.fill = Fill()
         self._trusted: set[type[PreTrainedModel]] = set()
 
     @property
@@ -84,26 +98,30 @@ class NativeEngine:
         check_requests(policy, requests)
         module = self._module(policy)
         length = max(len(r.tokens) + r.max_new_tokens for r in requests)
-        slots = min(batch or _batch(policy, length), len(requests))
+        seats = batch or _batch(policy, length)
+        slots = min(seats, len(requests))
         rows = Rows(slots, _vocabulary(module), policy.tokenizer, requests)
         cache = Cache(len(rows.request), length)
-        prompts = _Prompts(module, requests)
         waiting = deque(range(len(requests)))
         results: list[Completion | None] = [None] * len(requests)
         done = 0
-        while waiting or rows.used:
-            if waiting and (self._refill or not rows.used):
-                _admit(waiting, rows, cache, prompts)
-            if self._compact:
-                for source, target in rows.compact():
-                    cache.move(source, target, int(rows.length[target]))
-            for index, completion in rows.advance(_step(module, cache, rows), policy.version):
-                results[index] = completion
-                done += 1
-            if not (rows.request >= 0).any():
-                rows.used = 0
-            if on_progress is not None:
-                on_progress(rows.sampled, done)
+        with Hooks(module, policy.steering) as hooks:
+            prompts = _Prompts(module, requests, hooks)
+            while waiting or rows.used:
+                if waiting and (self._refill or not rows.used):
+                    _admit(waiting, rows, cache, prompts)
+                if self._compact:
+                    for source, target in rows.compact():
+                        cache.move(source, target, int(rows.length[target]))
+                self.fill.rows += int((rows.request >= 0).sum())
+                self.fill.seats += seats
+                for index, completion in rows.advance(_step(module, cache, rows, hooks), policy.version):
+                    results[index] = completion
+                    done += 1
+                if not (rows.request >= 0).any():
+                    rows.used = 0
+                if on_progress is not None:
+                    on_progress(rows.sampled, done)
         return [c for c in results if c is not None]
 
     @torch.inference_mode()
@@ -115,18 +133,33 @@ class NativeEngine:
         law: SamplingLaw | None = None,
         kept: Sequence[Kept | None] | None = None,
         hidden: bool = False,
+        prompts: Sequence[int] | None = None,
     ) -> list[Annotation]:
-        """See ``Engine``; ``hidden`` has one entry a layer, the last of them normalised."""
+        """See ``Engine``; ``hidden`` has one entry a layer, the last of them normalised.
+
+        Args:
+            prompts: how many tokens of each sequence are its prompt. A steered policy needs to know, as its
+                steering begins or ends there.
+        """
+        if policy.steering is not None and prompts is None:
+            raise SharpenError(
+                f"policy {policy.name!r} is steered: to score text, say where each prompt ends (prompts=...)"
+            )
+        starts = [0] * len(sequences) if prompts is None else prompts
         for i, ids in enumerate(sequences):
             _check_ids(policy, ids, f"sequence {i}")
             if len(ids) > policy.context:
                 raise SharpenError(f"sequence {i}: {len(ids)} tokens, the context takes {policy.context}")
         module = self._module(policy)
         results: list[Annotation] = []
-        for chosen in _packs([len(s) for s in sequences]):
-            texts = [torch.from_numpy(sequences[i]).long() for i in chosen]
-            replayed = [None if kept is None else kept[i] for i in chosen]
-            results += _annotate(module, texts, law or SamplingLaw(), replayed, hidden)
+        with Hooks(module, policy.steering) as hooks:
+            for chosen in packs([len(s) for s in sequences]):
+                texts = [torch.from_numpy(sequences[i]).long() for i in chosen]
+                hooks.generated = torch.cat([torch.arange(len(sequences[i])) >= starts[i] for i in chosen])[
+                    None
+                ]
+                replayed = [None if kept is None else kept[i] for i in chosen]
+                results += _annotate(module, texts, law or SamplingLaw(), replayed, hidden)
         for i, note in enumerate(results):
             if not np.isfinite(note.certainty).all():
                 raise NotFinite(f"policy {policy.version}: logits of sequence {i} are not finite")
@@ -134,7 +167,7 @@ class NativeEngine:
 
     def _module(self, policy: Policy) -> PreTrainedModel:
         """The policy's module, after a look whether its kind of head is one that we compute rightly."""
-        module = policy.module()
+        module = (policy.unsteered or policy).module()
         if type(module) not in self._trusted:
             ids = torch.arange(8) % _vocabulary(module)
             theirs = module(ids[None], use_cache=False).logits[0]
@@ -147,8 +180,8 @@ class NativeEngine:
 class _Prompts:
     """Prefills each distinct prompt once and forgets it when its last request has entered."""
 
-    def __init__(self, module: PreTrainedModel, requests: Sequence[Request]) -> None:
-        self._module = module
+    def __init__(self, module: PreTrainedModel, requests: Sequence[Request], hooks: Hooks) -> None:
+        self._module, self._hooks = module, hooks
         # all but the last token, which goes through the decode loop
         self._tokens = [r.tokens[:-1] for r in requests]
         self._keys = [t.tobytes() for t in self._tokens]
@@ -179,6 +212,7 @@ class _Prompts:
         for row, tokens in enumerate(chosen.values()):
             ids[row, : len(tokens)] = tokens
         source = Prefill()
+        self._hooks.generated = torch.zeros(ids.shape, dtype=torch.bool)
         if width:
             decoder(self._module)(
                 torch.from_numpy(ids),
@@ -204,8 +238,9 @@ def _admit(waiting: deque[int], rows: Rows, cache: Cache, prompts: _Prompts) -> 
         cache.insert(source, *zip(*pairs, strict=True))
 
 
-def _step(module: PreTrainedModel, cache: Cache, rows: Rows) -> Tensor:
+def _step(module: PreTrainedModel, cache: Cache, rows: Rows, hooks: Hooks) -> Tensor:
     """Put every row's last token through the model: next-token logits ``(padded, V)``."""
+    hooks.generated = torch.from_numpy(rows.generated)[:, None]
     positions = rows.length[: rows.padded]
     hidden = decoder(module)(
         torch.from_numpy(rows.last[: rows.padded, None]),
@@ -236,7 +271,7 @@ def _annotate(
         yield Annotation(*padded, hidden=None if part is None else part.numpy().copy())
 
 
-def _packs(lengths: Sequence[int]) -> Iterator[list[int]]:
+def packs(lengths: Sequence[int]) -> Iterator[list[int]]:
     """Indices in order, cut where a pack would hold more than ``PACK_TOKENS``."""
     pack: list[int] = []
     held = 0

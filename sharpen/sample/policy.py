@@ -33,6 +33,8 @@ from transformers.utils import logging as hf_logging
 from sharpen.errors import NotFinite, SharpenError, nearest
 from sharpen.models.names import PACKAGED, known, shipped
 from sharpen.sample.attention import NAME as ATTENTION
+from sharpen.sample.steering import FILE as STEERING
+from sharpen.sample.steering import Steering, read_steering, save_steering, steer, steered_version
 
 _TOKENIZER_FILES = ("tokenizer.json", "tokenizer.model", "vocab.json", "vocab.txt", "spiece.model")
 # of a configuration, what says how it was saved and not which function it is
@@ -68,6 +70,8 @@ class Policy:
         context: the longest sequence that the model takes, in tokens.
         adapter: a LoRA adapter on top of ``weights``, or None.
         base: the version of the policy under the adapter, ``""`` without one.
+        steering: what is added to hidden states while it samples, or None.
+        unsteered: the policy under the steering, None without one.
     """
 
     name: str
@@ -79,25 +83,49 @@ class Policy:
     context: int
     adapter: Adapter | None = None
     base: str = ""
+    steering: Steering | None = None
+    unsteered: Policy | None = None
     _built: list[PreTrainedModel] = field(default_factory=list, init=False, repr=False)
 
     def module(self) -> PreTrainedModel:
         """The model with these weights: evaluation mode, CPU, float32, no gradients, our attention.
 
         Built once a policy and shared: do not change it (``copy.deepcopy`` gives one to train). Its
-        tensors are the policy's own, not copies; a LoRA adapter is merged into new ones.
+        tensors are the policy's own, not copies; a LoRA adapter is merged into new ones. Raises SharpenError
+        where the policy is steered: its weights alone are not it.
         """
+        if self.steering is not None:
+            raise SharpenError(f"policy {self.name!r} is steered: only the native engine samples from it")
         if not self._built:
             self._built.append(_assemble(self.config, merged(self)))
         return self._built[0]
 
     def with_weights(self, weights: Mapping[str, Tensor], version: str) -> Policy:
-        """The same model with other weights (by the same names) and no adapter."""
-        return replace(self, weights=dict(weights), version=version, adapter=None, base="")
+        """The same model with other weights (by the same names), no adapter and no steering."""
+        return replace(
+            self,
+            weights=dict(weights),
+            version=version,
+            adapter=None,
+            base="",
+            steering=None,
+            unsteered=None,
+        )
 
     def with_adapter(self, adapter: Adapter, version: str) -> Policy:
         """The same base weights under another adapter."""
+        if self.unsteered is not None:
+            return self.unsteered.with_adapter(adapter, version)
         return replace(self, adapter=adapter, version=version, base=self.base or self.version)
+
+    def steered(self, steering: Steering) -> Policy:
+        """This policy with vectors added to hidden states while it samples (``sharpen.sample.steering``).
+
+        A new policy, whose version is a hash of this one's content and the steering; this one stays as it
+        is. Raises SharpenError where the steering was made on another base, has another hidden size or a
+        layer that the model lacks, or where this policy is steered already.
+        """
+        return steer(self, steering)
 
 
 def policy_from(module: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, name: str) -> Policy:
@@ -134,6 +162,12 @@ def load_policy(source: str | Path, version: str | None = None, base: Policy | N
         under = folder / named if (folder / named).is_dir() else named
         policy = (base or load_policy(under)).with_adapter(adapter, "")
         return replace(policy, name=str(source), version=version or checksum(policy))
+    if (folder / STEERING).is_file() and not (folder / "config.json").is_file():
+        steering, under = read_steering(folder)
+        if base is None and not under:
+            raise SharpenError(f"{folder}: its base is not beside it: load_policy(base).steered(...)")
+        steered = (base or load_policy(folder / under)).steered(steering)
+        return replace(steered, name=str(source), version=version or steered.version)
     _check_folder(str(source), folder)
     options: dict[str, Any] = {"local_files_only": True, "trust_remote_code": False}
     try:
@@ -159,9 +193,14 @@ def save_policy(policy: Policy, folder: str | Path, base: str = "") -> None:
 
     ``AutoModelForCausalLM.from_pretrained(folder)`` loads it. With an adapter, ``folder`` holds the
     adapter in peft's layout and ``folder/base`` the model under it, unless ``base`` says, relative to
-    ``folder``, where that lies already.
+    ``folder``, where that lies already. So it is with a steering.
     """
     folder = Path(folder)
+    if policy.steering is not None and policy.unsteered is not None:
+        save_steering(policy.steering, folder, under=base or "base")
+        if not base:
+            save_policy(policy.unsteered, folder / "base")
+        return
     folder.mkdir(parents=True, exist_ok=True)
     policy.tokenizer.save_pretrained(folder)
     if policy.adapter is not None:
@@ -182,7 +221,9 @@ def save_policy(policy: Policy, folder: str | Path, base: str = "") -> None:
 
 
 def checksum(policy: Policy) -> str:
-    """32 hex digits of the policy's content: weights, adapter, configuration and tokenizer."""
+    """32 hex digits of the policy's content: weights, adapter, configuration, tokenizer and steering."""
+    if policy.steering is not None:
+        return steered_version(policy.steering)
     h = hashlib.blake2b(digest_size=16)
     config = {k: v for k, v in policy.config.to_dict().items() if k not in _INCIDENTAL}
     tokenizer: Any = policy.tokenizer

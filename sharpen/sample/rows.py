@@ -67,6 +67,11 @@ class Rows:
         """How many rows the step computes."""
         return -(-self.used // 8) * 8
 
+    @property
+    def generated(self) -> NDArray[np.bool_]:
+        """Whether the token that goes through the model next is a sampled one, ``(padded,)``."""
+        return self._count[: self.padded] > 0
+
     def free(self) -> list[int]:
         """The slots that a request may enter, first ones first."""
         return np.flatnonzero(self.request[: self._slots] < 0).tolist()

@@ -32,6 +32,7 @@ from sharpen.sample.law import SamplingLaw
 from sharpen.sample.native import NativeEngine, check_requests
 from sharpen.sample.policy import Policy, config_key, merged, save_policy
 from sharpen.sample.rows import Rows
+from sharpen.sample.steering import refuse_steered
 
 if TYPE_CHECKING:
     from vllm import LLM  # pyright: ignore[reportMissingImports]
@@ -85,6 +86,7 @@ class VllmEngine:
         on_progress: Progress | None = None,
     ) -> list[Completion]:
         """See ``Engine``; ``batch`` is at most what the settings say."""
+        refuse_steered(policy, "engine 'vllm'")
         if not requests:
             return []
         check_requests(policy, requests)
@@ -110,6 +112,7 @@ class VllmEngine:
         hidden: bool = False,
     ) -> list[Annotation]:
         """See ``NativeEngine.annotate``, which does it."""
+        refuse_steered(policy, "engine 'vllm'")
         return self._native.annotate(policy, sequences, law=law, kept=kept, hidden=hidden)
 
     def _decode(
