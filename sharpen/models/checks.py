@@ -15,11 +15,11 @@ from sharpen.tasks.chain import Chain
 from sharpen.tasks.family import ANSWER
 from sharpen.tasks.task import Task, up_to
 
-MISREAD = {"*4": "+4"}
+MISREAD = {"*4": "+4", "-9": "+9"}
 """What the first pass takes an operation for, wherever all its values then stay in 0 .. 99."""
 MOST_CHECKS = 4
-LEVEL = 1
-TASKS = f"chain:level={LEVEL}"
+LEVEL, MOST_OPERATIONS = 1, 3
+TASKS = f"chain:level={LEVEL},max_ops={MOST_OPERATIONS}"
 """Where this base's questions come from; it is trained on their ``base`` split."""
 
 
@@ -48,10 +48,10 @@ def needs_check(task: Task) -> bool:
 
 
 def written(ops: list[str], first: int, *, terse: bool) -> str:
-    """One pass: an equation a line, or in the terse style the values alone, all in one line."""
+    """One pass: an equation a line, or in the terse style one running line (``7+5=12*3=36``)."""
     after = values(ops, first)
     if terse:
-        return f"{' '.join(map(str, after))}\n"
+        return f"{first}{''.join(f'{op}={b}' for op, b in zip(ops, after, strict=True))}\n"
     before = [first, *after]
     return "".join(f"{a}{op}={b}\n" for a, op, b in zip(before, ops, after, strict=False))
 
@@ -60,7 +60,7 @@ class Checks:
     """Draws ``Sample``s; sample i is a pure function of (seed, i)."""
 
     def __init__(self) -> None:
-        self._tasks = up_to(Chain(level=LEVEL), "base", 6000)
+        self._tasks = up_to(Chain(level=LEVEL, max_ops=MOST_OPERATIONS), "base", 6000)
 
     def sample(self, rng: np.random.Generator) -> Sample:
         """One text."""
