@@ -75,7 +75,7 @@ def test_bad_input_is_one_line_that_names_the_nearest(capsys):
 def test_help_of_everything(capsys):
     assert "resume" in said(capsys, "--help")
     assert "resume" in said(capsys)
-    for verb in ("run", "resume", "fork", "show", "list", "compare", "explain"):
+    for verb in ("run", "resume", "fork", "show", "list", "compare", "calibrate", "explain"):
         assert f"usage: sharpen {verb}" in said(capsys, verb, "--help")
     text = said(capsys, "run", "fake", "--help")
     assert "--seeds" in text

@@ -23,6 +23,7 @@ VERBS: dict[str, tuple[str, str]] = {
     "compare": ("reading", "two or more runs side by side; --exact compares bytes"),
     "check-task": ("checking", "whether a task source can be trusted: gold passes, attacks do not"),
     "audit": ("checking", "a second verifier judges a run's rollouts again and lists where it disagrees"),
+    "calibrate": ("calibrating", "whether the confidences of a run's answers mean what they say"),
     "explain": ("reading", "a recipe's settings with their defaults"),
 }
 """Verb -> (module of this package that has a function of that name, what it does)."""

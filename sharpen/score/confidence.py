@@ -171,7 +171,8 @@ def read_confidence(written: str | None, mode: Mode) -> tuple[float | None, Prob
     probability although a percentage was asked for.
 
     Spaces, a percent sign behind the number and a closing full stop are dropped. ``percent`` divides
-    by 100; a value in (0, 1] with a decimal point and no percent sign is a probability. ``probability`` takes the value as it is.
+    by 100; a value in (0, 1] with a decimal point and no percent sign is a probability.
+    ``probability`` takes the value as it is.
     """
     if written is None or not written.strip():
         return None, Problem.NO_CONFIDENCE, False
