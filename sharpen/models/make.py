@@ -1,7 +1,7 @@
 """Make a shipped base model: ``python -m sharpen.models.make nano --out DIR``.
 
 A plain loop, on purpose apart from the learner: what ships should be readable in one go. On one CPU
-core the default takes under an hour (the card states the time measured); ``--device cuda`` works too
+core a base takes about an hour (its card states the time measured); ``--device cuda`` works too
 but gives other bits, and the shipped weights are the CPU's.
 """
 
@@ -11,7 +11,9 @@ import argparse
 import json
 import math
 import time
+from collections.abc import Callable
 from pathlib import Path
+from typing import NamedTuple
 
 import torch
 import torch.nn.functional as F
@@ -19,7 +21,8 @@ from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers
 from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
 from sharpen.models.checks import Checks
-from sharpen.models.corpus import END, MIXTURES, Corpus, Sample
+from sharpen.models.corpus import END, NANO, NANO_B, Corpus, Sample
+from sharpen.models.roles import NANO_2, Roles
 from sharpen.runs.streams import stream
 
 PAD = "<|pad|>"
@@ -31,8 +34,54 @@ TEMPLATE = (
     "{% if m['role'] == 'assistant' and not loop.last %}{{ '<|end|>' }}{% endif %}{% endfor %}"
     "{% if add_generation_prompt %}{{ '<|assistant|>' }}{% endif %}"
 )
-PROMPT_WEIGHT = 0.1  # prompts are random numbers: learn their form, do not spend the model on them
-CHUNK = 8  # batches drawn together and sorted by length, so that little is padding
+CHUNK = 8  # batches drawn together and sorted by length
+
+
+class Shape(NamedTuple):
+    """Sizes of a model."""
+
+    hidden: int
+    mlp: int
+    layers: int
+    heads: int
+
+
+SMALL = Shape(128, 384, 4, 4)
+"""About 0.9 million parameters."""
+LARGER = Shape(160, 480, 4, 5)
+"""About 1.4 million parameters."""
+
+
+def by_reply(sample: Sample) -> int:
+    """A sample's length where questions are about equally long."""
+    return len(sample.completion)
+
+
+def by_text(sample: Sample) -> int:
+    """A sample's length, prompt and reply."""
+    return len(sample.prompt) + len(sample.completion)
+
+
+class Base(NamedTuple):
+    """What makes a base: its corpus, its shape, and how many steps of 128 texts it is trained for.
+
+    ``prompt_weight``: of a prompt's tokens. Prompts are random numbers: learn their form, do not spend the
+    model on them. ``length``: what texts of one batch have about equal, so that little is padding.
+    """
+
+    corpus: Callable[[], Corpus | Checks | Roles]
+    shape: Shape = SMALL
+    steps: int = 1600
+    prompt_weight: float = 0.1
+    length: Callable[[Sample], int] = by_reply
+
+
+BASES = {
+    "nano": Base(lambda: Corpus(NANO)),
+    "nano-b": Base(lambda: Corpus(NANO_B)),
+    "nano-2": Base(lambda: Roles(NANO_2), LARGER, 2000, 0.03, by_text),
+    "checks": Base(Checks),
+}
 
 
 def make_tokenizer() -> PreTrainedTokenizerFast:
@@ -55,11 +104,12 @@ def make_tokenizer() -> PreTrainedTokenizerFast:
     return tokenizer
 
 
-def make_model(vocabulary: int, seed: int) -> LlamaForCausalLM:
-    """A Llama shape of about 0.9 million parameters, initialised from ``seed``."""
+def make_model(vocabulary: int, seed: int, shape: Shape = SMALL) -> LlamaForCausalLM:
+    """A Llama shape, initialised from ``seed``."""
     config = LlamaConfig(
-        vocab_size=vocabulary, hidden_size=128, intermediate_size=384, num_hidden_layers=4,
-        num_attention_heads=4, num_key_value_heads=4, max_position_embeddings=1024,
+        vocab_size=vocabulary, hidden_size=shape.hidden, intermediate_size=shape.mlp,
+        num_hidden_layers=shape.layers, num_attention_heads=shape.heads,
+        num_key_value_heads=shape.heads, max_position_embeddings=1024,
         tie_word_embeddings=True, pad_token_id=0, bos_token_id=None, eos_token_id=1,
     )  # fmt: skip
     with torch.random.fork_rng():
@@ -67,7 +117,9 @@ def make_model(vocabulary: int, seed: int) -> LlamaForCausalLM:
         return LlamaForCausalLM(config)
 
 
-def tensors(samples: list[Sample], tokenizer: PreTrainedTokenizerFast) -> tuple[torch.Tensor, torch.Tensor]:
+def tensors(
+    samples: list[Sample], tokenizer: PreTrainedTokenizerFast, prompt_weight: float
+) -> tuple[torch.Tensor, torch.Tensor]:
     """Ids ``(B, T)`` padded on the right, and the weight of each id as a target."""
     ids = tokenizer([s.prompt + s.completion for s in samples])["input_ids"]
     prompts = [len(p) for p in tokenizer([s.prompt for s in samples])["input_ids"]]
@@ -76,7 +128,7 @@ def tensors(samples: list[Sample], tokenizer: PreTrainedTokenizerFast) -> tuple[
     weight = torch.zeros(len(ids), longest)
     for i, (row, p) in enumerate(zip(ids, prompts, strict=True)):
         batch[i, : len(row)] = torch.tensor(row)
-        weight[i, :p] = PROMPT_WEIGHT
+        weight[i, :p] = prompt_weight
         weight[i, p : len(row)] = 1.0
     return batch, weight
 
@@ -89,31 +141,25 @@ def rate(step: int, steps: int, peak: float, warmup: int = 100) -> float:
     return peak * (0.1 + 0.45 * (1 + math.cos(math.pi * done)))
 
 
-def corpus_of(name: str) -> Corpus | Checks:
-    """What is trained on, by name."""
-    return Checks() if name == "checks" else Corpus(MIXTURES[name])
-
-
 def train(name: str, out: Path, args: argparse.Namespace) -> None:
     """Train ``name``'s mixture and save to ``out`` (and to ``out-<step>`` every ``save_every``)."""
     torch.set_num_threads(args.threads)
-    corpus, tokenizer = corpus_of(name), make_tokenizer()
-    model = make_model(len(tokenizer), args.seed).to(args.device)
+    base, tokenizer = BASES[name], make_tokenizer()
+    corpus, steps = base.corpus(), args.steps or base.steps
+    model = make_model(len(tokenizer), args.seed, base.shape).to(args.device)
     decay = [p for p in model.parameters() if p.ndim > 1]
     plain = [p for p in model.parameters() if p.ndim <= 1]
     optimizer = torch.optim.AdamW(
         [{"params": decay, "weight_decay": 0.05}, {"params": plain, "weight_decay": 0.0}], betas=(0.9, 0.98)
     )
     began, seen, waiting = time.perf_counter(), 0, []
-    for step in range(args.steps):
+    for step in range(steps):
         if not waiting:
             rng = stream("models", name, args.seed, step).generator()
-            drawn = sorted(
-                (corpus.sample(rng) for _ in range(args.batch * CHUNK)), key=lambda s: len(s.completion)
-            )
+            drawn = sorted((corpus.sample(rng) for _ in range(args.batch * CHUNK)), key=base.length)
             cuts = [drawn[i * args.batch : (i + 1) * args.batch] for i in range(CHUNK)]
             waiting = [cuts[int(i)] for i in rng.permutation(CHUNK)]
-        ids, weight = (t.to(args.device) for t in tensors(waiting.pop(), tokenizer))
+        ids, weight = (t.to(args.device) for t in tensors(waiting.pop(), tokenizer, base.prompt_weight))
         logits = model(input_ids=ids[:, :-1]).logits.float()
         losses = F.cross_entropy(logits.flatten(0, 1), ids[:, 1:].flatten(), reduction="none")
         w = weight[:, 1:].flatten()
@@ -122,7 +168,7 @@ def train(name: str, out: Path, args: argparse.Namespace) -> None:
         loss.backward()
         torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
         for group in optimizer.param_groups:
-            group["lr"] = rate(step, args.steps, args.lr)
+            group["lr"] = rate(step, steps, args.lr)
         optimizer.step()
         seen += int((weight > 0).sum())
         if step % 50 == 49:
@@ -130,10 +176,10 @@ def train(name: str, out: Path, args: argparse.Namespace) -> None:
                 f"step {step + 1} loss {loss.item():.4f} tokens {seen} {time.perf_counter() - began:.0f} s",
                 flush=True,
             )
-        if args.save_every and (step + 1) % args.save_every == 0 and step + 1 < args.steps:
+        if args.save_every and (step + 1) % args.save_every == 0 and step + 1 < steps:
             save(model, tokenizer, Path(f"{out}-{step + 1}"))
     save(model, tokenizer, out)
-    made = {"mixture": name, "seed": args.seed, "steps": args.steps, "batch": args.batch, "lr": args.lr,
+    made = {"mixture": name, "seed": args.seed, "steps": steps, "batch": args.batch, "lr": args.lr,
             "tokens": seen, "device": args.device}  # fmt: skip
     (out / "made.json").write_text(json.dumps(made, indent=1) + "\n")
 
@@ -148,9 +194,9 @@ def save(model: LlamaForCausalLM, tokenizer: PreTrainedTokenizerFast, folder: Pa
 def main() -> None:
     """Command line."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("name", choices=sorted([*MIXTURES, "checks"]))
+    parser.add_argument("name", choices=sorted(BASES))
     parser.add_argument("--out", type=Path, required=True)
-    parser.add_argument("--steps", type=int, default=1600)
+    parser.add_argument("--steps", type=int, default=0, help="0: as many as the base states")
     parser.add_argument("--batch", type=int, default=128)
     parser.add_argument("--lr", type=float, default=3e-3)
     parser.add_argument("--seed", type=int, default=0)
