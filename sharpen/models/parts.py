@@ -175,6 +175,8 @@ def _game_mask(task: Task, answer: str, rng: Rng) -> tuple[str, Lines] | None:
     if tree is None:
         return None
     if rng.random() < 0.5:
+        if sorted(tree.leaves()) != numbers:
+            return f"Make X from {' '.join(map(str, numbers))}", [ANSWER + "none"]
         work = _evaluated(tree)
         if work is None or not work:
             return None
