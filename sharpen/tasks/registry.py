@@ -15,6 +15,7 @@ from sharpen.tasks.task import TaskSource
 FAMILIES: dict[str, str] = {
     "chain": "sharpen.tasks.chain:Chain",
     "countdown": "sharpen.tasks.countdown:Countdown",
+    "facts": "sharpen.tasks.facts:Facts",
     "order": "sharpen.tasks.order:Order",
 }
 """Own procedural families: ``module:class``, imported when asked for."""

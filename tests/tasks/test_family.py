@@ -10,12 +10,13 @@ from sharpen.errors import SharpenError
 from sharpen.tasks.chain import Chain
 from sharpen.tasks.countdown import Countdown
 from sharpen.tasks.expression import Node, parse
+from sharpen.tasks.facts import SEEN, UNKNOWN, Facts, statement
 from sharpen.tasks.family import ANSWER, Family, final_answer, same_equations
 from sharpen.tasks.order import Order
 from sharpen.tasks.splits import split_of
 from sharpen.tasks.task import GoldIsHidden, Message, hidden, hint
 
-FAMILIES = (Chain, Countdown, Order)
+FAMILIES = (Chain, Countdown, Facts, Order)
 EVERY = [pytest.param(f, level, id=f"{f.name}-{level}") for f in FAMILIES for level in f.levels]
 
 
@@ -165,3 +166,28 @@ def test_hidden_gold_cannot_be_read() -> None:
     for name in ("answer", "solution", "data"):
         with pytest.raises(GoldIsHidden, match=task.id):
             getattr(task, name)
+
+
+def test_facts_are_one_table_and_what_is_never_told_cannot_be_known() -> None:
+    source = Facts(level=2)
+    tasks = source.take("test", 200) + source.take("train", 400)
+    seen = [t.data["seen"] for t in tasks]
+    for name, share in SEEN.items():
+        assert abs(seen.count(name) / len(seen) - share / 100) < 0.06
+    for task in tasks[:60]:
+        key = task.data["key"]
+        if task.data["seen"] == "never":
+            assert task.answer == UNKNOWN
+            assert source.verify(task, UNKNOWN).correct
+            assert source.verify(task, f"{ANSWER}{UNKNOWN}").correct
+            assert not source.verify(task, f"{key}=37\n{ANSWER}37").correct
+            assert not source.verify(task, f"{ANSWER}37\n{UNKNOWN}").correct
+        else:
+            assert statement(task) == f"{key}={task.answer}"
+            assert source.verify(task, f"{ANSWER}{task.answer}").correct
+            assert not source.verify(task, UNKNOWN).correct
+            assert source.verify(task, UNKNOWN).status == "ok"
+    # the same key has the same value whoever draws it
+    again = {t.data["key"]: t.answer for t in Facts(level=3).take("test", 300)}
+    assert all(again.get(t.data["key"], t.answer) == t.answer for t in tasks)
+    assert Facts(level=2, seed=1).take("test", 5) != tasks[:5]
