@@ -2,7 +2,7 @@
 
 Prompts are asked through ``sharpen.strategies.words.NANO_2``, so dialect and corpus are one. Gold comes from
 the families' own checkers, from search and from arithmetic. What is planted is stated in ``RoleMixture`` and
-in the model's card. Only the ``base`` split of a family is used.
+in the model's card. The model is trained on the ``base`` split of the families and on nothing else.
 """
 
 from __future__ import annotations
@@ -67,10 +67,10 @@ NANO_2 = RoleMixture(
 
 
 class Roles:
-    """Draws ``Sample``s of a mixture; a sample is a pure function of (mixture, generator)."""
+    """Draws ``Sample``s of a mixture; a sample is a pure function of (mixture, split, generator)."""
 
-    def __init__(self, mixture: RoleMixture) -> None:
-        self.mixture = mixture
+    def __init__(self, mixture: RoleMixture, split: str = "base") -> None:
+        self.mixture, self.split = mixture, split
         self._kinds = list(mixture.shares)
         self._shares = np.array(list(mixture.shares.values()))
         self._items: dict[tuple[str, int], list[Task]] = {}
@@ -99,12 +99,12 @@ class Roles:
                 return made
 
     def item(self, family: str, rng: Rng, level: int = 0) -> tuple[Task, Lines]:
-        """A question of the ``base`` split and the lines of a right solution (any of a countdown's)."""
+        """A question and the lines of a right solution (any of a countdown's)."""
         levels = self.mixture.levels[family]
         level = level or int(rng.choice(list(levels), p=list(levels.values())))
         if (family, level) not in self._items:
             source: Any = type(_FAMILIES[family])(level=level)
-            self._items[family, level] = up_to(source, "base", self.mixture.gold)
+            self._items[family, level] = up_to(source, self.split, self.mixture.gold)
         items = self._items[family, level]
         task = items[int(rng.integers(len(items)))]
         if family == "countdown" and level < 4:
