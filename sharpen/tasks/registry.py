@@ -15,6 +15,9 @@ from sharpen.tasks.task import TaskSource
 FAMILIES: dict[str, str] = {
     "chain": "sharpen.tasks.chain:Chain",
     "countdown": "sharpen.tasks.countdown:Countdown",
+    "keydoor": "sharpen.tasks.keydoor:Keydoor",
+    "lookup": "sharpen.tasks.lookup:Lookup",
+    "machine": "sharpen.tasks.machine:Machine",
     "facts": "sharpen.tasks.facts:Facts",
     "order": "sharpen.tasks.order:Order",
 }

@@ -8,9 +8,11 @@ from __future__ import annotations
 import ast
 import re
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from fractions import Fraction
+from typing import Any
 
+from sharpen.runs.streams import stream
 from sharpen.tasks.splits import prompt_text
 from sharpen.tasks.task import Task
 
@@ -20,7 +22,14 @@ _WORDS = re.compile(r"-?\d+")
 
 def opinion(family: str) -> Callable[[Task, str], bool] | None:
     """The second check of a family, None for a source that has none."""
-    return {"countdown": countdown, "chain": chain, "order": order}.get(family)
+    return {
+        "countdown": countdown,
+        "chain": chain,
+        "order": order,
+        "keydoor": keydoor,
+        "lookup": lookup,
+        "machine": machine,
+    }.get(family)
 
 
 def countdown(task: Task, completion: str) -> bool:
@@ -52,6 +61,72 @@ def order(task: Task, completion: str) -> bool:
     letters = {letter for pair in pairs for letter in pair}
     whole = len(_answer(completion) or "") == len(place) == len(letters) and set(place) == letters
     return whole and all(place[low] < place[high] for low, high in pairs)
+
+
+def keydoor(task: Task, completion: str) -> bool:
+    """The course of actions, followed on the grid that the question shows; how moves slip is hidden."""
+    words = prompt_text(task.prompt).split()
+    size = int(words[1].split("x")[0])
+    cells = [complex(*map(int, w.split(","))) for w in words if "," in w]
+    (at, key, door), walls = cells[:3], set(cells[3:])
+    slips = _slips(task.data["setting"])
+    held, moves, ways = False, 0, {"north": -1j, "south": 1j, "east": 1, "west": -1}
+    actions = [" ".join(a.split()) for a in (_answer(completion) or "").split(";")]
+    if len(actions) > 24 * size:
+        return False
+    for i, action in enumerate(actions):
+        if action == "open" and held and at == door:
+            return i + 1 == len(actions)
+        if action not in (*ways, "take", "open"):
+            return False
+        if action == "take":
+            held = held or at == key
+        if action in ways:
+            there = at + ways[action]
+            fits = 0 <= there.real < size and 0 <= there.imag < size and there not in walls
+            at = there if fits and not slips(moves) else at
+            moves += 1
+    return False
+
+
+def _slips(setting: Mapping[str, Any]) -> Callable[[int], bool]:
+    def slips(move: int) -> bool:
+        draw = stream("keydoor", setting["seed"], move).generator().integers(100)
+        return int(draw) < setting["slip"]
+
+    return slips
+
+
+def lookup(task: Task, completion: str) -> bool:
+    """The question's relations, the last one first, in the table."""
+    *relations, person = prompt_text(task.prompt).removeprefix("Lookup ").strip().split(" of ")
+    for relation in reversed(relations):
+        person = task.data["table"][person][relation]
+    return _answer(completion) == person
+
+
+def machine(task: Task, completion: str) -> bool:
+    """The registers after the course of actions, compared on the hidden inputs by one formula each."""
+    setting = task.data["setting"]
+    held = list(setting["faulty"])
+    *actions, last = [a.split() for a in (_answer(completion) or "").split(";")]
+    if last != ["finish"] or len(actions) >= 4 * setting["limit"]:
+        return False
+    for action in actions:
+        found = re.fullmatch(r"set (\d) (-?\d{1,5})|read (\d)|run [123]", " ".join(action), re.ASCII)
+        if found is None or max(int(found[1] or 0), int(found[3] or 0)) >= len(held):
+            return False
+        if found[1]:
+            held[int(found[1])] = int(found[2])
+
+    def line(registers: list[int]) -> tuple[int, int]:
+        """What it gives is ``a + b * x``."""
+        a, b = 0, 1
+        for op, r in zip(setting["ops"], registers, strict=True):
+            a, b = (a * r, b * r) if op == "*" else (a + r if op == "+" else a - r, b)
+        return a, b
+
+    return line(held) == line(setting["right"])
 
 
 def _answer(completion: str) -> str | None:
