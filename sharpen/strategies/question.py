@@ -29,10 +29,15 @@ class Question:
         prompt: as the source puts it: text to continue, or messages.
         readable: whether a completion gives an answer, right or wrong.
         search: the search tool, None where there is none.
-        tests: public tests of a programming task, as in ``sharpen.score.code``.
+        tests: public tests of a programming task (never those that judge it), as in ``sharpen.score.code``.
         verify: judges a completion; None for strategies that may not see it.
         environment: makes a fresh environment to act in, None where there is none.
         unsafe: run programs although a fork bomb cannot be held on this machine.
+        demos: worked questions of the training split: question, gold completion. Never this question.
+        pool: questions of the training split as the model itself worked them (``zero_shot_cot``): question,
+            completion without any gold.
+        score: what a program is worth, larger is better; ``-inf`` where it fails. None where programs are not
+            scored.
     """
 
     id: str
@@ -43,6 +48,9 @@ class Question:
     verify: Callable[[str], Verdict] | None = None
     environment: Callable[[], Any] | None = None
     unsafe: bool = False
+    demos: Sequence[tuple[str, str]] = ()
+    pool: Sequence[tuple[str, str]] = ()
+    score: Callable[[str], float] | None = None
 
     @property
     def verifier(self) -> Callable[[str], Verdict]:

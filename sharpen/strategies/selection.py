@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
-from sharpen.errors import unknown
+from sharpen.errors import SharpenError, unknown
 from sharpen.score.signals import episode_scores
 from sharpen.select import votes
 from sharpen.select.universal import universal as read_pick
@@ -62,10 +63,11 @@ class Weighted:
 
 @dataclass(frozen=True)
 class SelfConsistency:
-    """``temperature``: -1 is the run's."""
+    """``temperature``: -1 is the run's; ``shots``: worked examples shown before the question."""
 
     samples: int = 16
     temperature: float = -1.0
+    shots: int = 0
 
 
 @dataclass(frozen=True)
@@ -127,7 +129,8 @@ async def self_consistency(ask: Ask, settings: SelfConsistency) -> Final:
     """The majority answer of N samples (arXiv 2203.11171); of equally frequent ones that with the highest
     summed log-probability, then the first seen."""
     temperature = None if settings.temperature < 0 else settings.temperature
-    return majority(ask, await ask.many(settings.samples, temperature=temperature))
+    prompt = shown(ask, worked(ask, settings.shots))
+    return majority(ask, await ask.many(settings.samples, prompt, temperature=temperature))
 
 
 async def universal(ask: Ask, settings: Universal) -> Final:
@@ -146,6 +149,23 @@ async def verified(ask: Ask, settings: Verified) -> Final:
     verify = ask.question.verifier
     right = [k for k, r in enumerate(replies) if verify(r.whole).correct]
     return chosen(ask, replies, right[0] if right else votes.first(ask.question.names(texts(replies))))
+
+
+# worked examples ---------------------------------------------------------------------------------
+Demo = tuple[str, str]
+
+
+def worked(ask: Ask, k: int) -> list[Demo]:
+    """The first ``k`` worked examples, the question itself left out. SharpenError where there are none."""
+    found = [d for d in ask.question.demos if d[0].strip() != ask.question.text]
+    if k and not found:
+        raise SharpenError("there is no worked example to show: the tasks' training split has no solutions")
+    return found[:k]
+
+
+def shown(ask: Ask, demos: Sequence[Demo]) -> Any:
+    """The prompt that shows examples before the question; the question as it is without any."""
+    return ask.put("shots", demos=demos) if demos else ask.question.prompt
 
 
 # what other strategies use ------------------------------------------------------------------------
@@ -176,17 +196,22 @@ def voted(ask: Ask, replies: Sequence[Reply], vote: votes.Vote) -> Final:
 
 def majority(ask: Ask, replies: Sequence[Reply]) -> Final:
     """Self-consistency's rule on any replies: frequency, then summed log-probability, then order."""
-    names = ask.question.names(texts(replies))
+    return voted(ask, replies, elected(ask.question.names(texts(replies)), replies))
+
+
+def elected(names: Sequence[str | None], replies: Sequence[Reply]) -> votes.Vote:
+    """The most frequent name; of equally frequent ones that whose replies have the highest summed
+    log-probability, then the first seen."""
     vote = votes.majority(names)
     most = max(vote.totals, default=0.0)
     tied = [m for m, total in zip(vote.members, vote.totals, strict=True) if total == most]
 
     def mass(member: int) -> float:
-        return sum(r.total() for r, n in zip(replies, names, strict=True) if n == names[member])
+        total = sum(r.total() for r, n in zip(replies, names, strict=True) if n == names[member])
+        # a sum of log-probabilities is an engine's to tell; where it does not, order decides
+        return total if np.isfinite(total) else -np.inf
 
-    # a sum of log-probabilities is an engine's to tell; where it does not, order decides
-    best = max(tied, key=lambda m: mass(m) if np.isfinite(mass(m)) else -np.inf, default=vote.index)
-    return voted(ask, replies, votes.Vote(best, vote.members, vote.totals))
+    return votes.Vote(max(tied, key=mass, default=vote.index), vote.members, vote.totals)
 
 
 def signal(replies: Sequence[Reply], by: str) -> np.ndarray:

@@ -46,13 +46,14 @@ ROLES: Mapping[str, tuple[str, ...]] = {
     "expression": ("question",),
     "plan": ("question",),
     "execute": ("question", "plan"),
+    "planned": ("question",),
     "act": ("question", "history"),
     "reflect": ("question", "attempt", "feedback"),
     "remember": ("question", "lessons"),
     "distil": ("question",),
     "instantiate": ("question", "distilled", "template"),
     "thought": ("question", "solution"),
-    "improve": ("programs",),
+    "improve": ("question", "programs"),
     "skill": ("question", "state", "skills"),
     "curriculum": ("state", "done"),
     "confidence": ("question",),
@@ -210,6 +211,8 @@ ENGLISH = Words(
         "in Python's notation, in one line `Answer: X`.\n",
         "plan": "{question}\n\nDevise a plan to solve it, one short line a step. Do not carry it out yet.\n",
         "execute": "{question}\n\nPlan:\n{plan}\n\nCarry out the plan, one step a line. " + _END,
+        "planned": "{question}\n\nFirst devise a plan to solve it, one short line a step. Then carry it "
+        "out, one step a line. " + _END,
         "act": Form("{question}\n\nWhat was done and seen so far, if anything:\n{history}\n\nWrite one "
                     "line of thought. Then either call the calculator on a new line, in the form "
                     "<tool>12*7</tool>, and stop; or, where the answer is known, write the line `Answer: "
@@ -225,8 +228,9 @@ ENGLISH = Words(
         "problem of its kind:\n{template}\n\nAdapt this way and solve the problem, one step a line. " + _END,
         "thought": "{question}\n\nA right solution:\n{solution}\n\nDescribe in general terms, without this "
         "problem's numbers, how problems of this kind are solved. At most five lines.\n",
-        "improve": Form("Versions of a program, from worse to better:\n\n{programs}\n\nWrite a version that "
-                        "should score higher still. Write only the program, in a block fenced by ```.\n",
+        "improve": Form("{question}\n\nVersions of a program for it, from worse to better:\n\n{programs}\n\n"
+                        "Write a version that should score higher still. Write only the program, in a block "
+                        "fenced by ```.\n",
                         "Version {i}, {second}:\n```\n{first}\n```", "\n\n"),
         "skill": Form("{question}\n\nState:\n{state}\n\nSkills:\n{skills}\n\nReply only with the skill to "
                       "use next, written as in the list, or with done.\n", "- {item}"),
