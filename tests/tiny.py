@@ -30,7 +30,9 @@ PINNED = (
 
 def settings(recipe: str, *changes: str, pinned: bool = True) -> Config:
     """The recipe's tiny settings with ``key=value`` changes, over ``PINNED`` ones or those it ships with."""
-    return load(recipes.recipe(recipe).load()[1], overrides=(*PINNED * pinned, *changes), tiny=True)
+    cls = recipes.recipe(recipe).load()[1]
+    own = [p for p in PINNED if p.partition("=")[0].partition(".")[0] in cls.model_fields]
+    return load(cls, overrides=(*own * pinned, *changes), tiny=True)
 
 
 @cache

@@ -15,6 +15,7 @@ from sharpen import __version__
 from sharpen.errors import SharpenError, unknown
 
 VERBS: dict[str, tuple[str, str]] = {
+    "eval": ("evaluating", "strategies at inference time: accuracy beside its cost"),
     "run": ("running", "run a recipe: sharpen run RECIPE [key=value ...]"),
     "resume": ("running", "continue a run that was interrupted, or with more rounds"),
     "fork": ("running", "start a new run that shares the finished steps of another"),
@@ -66,7 +67,8 @@ def _main(argv: list[str]) -> int:
     if verb not in VERBS:
         raise unknown("command", verb, VERBS)
     module = importlib.import_module(f"sharpen.cli.{VERBS[verb][0]}")
-    return getattr(module, "list_" if verb == "list" else verb.replace("-", "_"))(rest)
+    # names that Python has taken end in an underscore
+    return getattr(module, f"{verb}_" if verb in ("list", "eval") else verb.replace("-", "_"))(rest)
 
 
 def usage() -> str:

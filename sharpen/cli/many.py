@@ -57,9 +57,12 @@ def run_seeds(job: Job, seeds: Sequence[int], args: Namespace) -> int:
 def summary_of(job: Job, seeds: Sequence[int]) -> dict[str, Any]:
     """Write and return the summary over all finished seeds of ``job``."""
     from sharpen.studio.items import held_out_items
+    from sharpen.studio.strategies import read_strategies
 
     values = {s: held_out_items(seed_folder(job.folder, s)) for s in seeds}
     summary = summarise(job.recipe, job.config.digest, values)
+    weighed = read_strategies([seed_folder(job.folder, s) for s in seeds])
+    summary |= {"strategies": [line.to_json() for line in weighed]} if weighed else {}
     write_summary(job.folder, summary)
     return summary
 
@@ -85,7 +88,8 @@ def _report(outcome: Outcome) -> None:
 
 
 def _told(folder: Path, summary: dict[str, Any], as_json: bool) -> None:
-    from sharpen.studio.table import gain_table, seeds_gains, settings_lines, show
+    from sharpen.studio.strategies import summary_parts
+    from sharpen.studio.table import settings_lines, show
 
     if as_json:
         print(json.dumps({"run": str(folder), **summary}, indent=1))
@@ -97,4 +101,4 @@ def _told(folder: Path, summary: dict[str, Any], as_json: bool) -> None:
         "summary": str(folder / SUMMARY),
         "next": f"sharpen show {seed_folder(folder, summary['seeds'][0])}",
     }
-    show(sys.stdout, "", gain_table(seeds_gains(summary)), "", settings_lines(lines))
+    show(sys.stdout, "", *summary_parts(summary), "", settings_lines(lines))

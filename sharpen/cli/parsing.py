@@ -39,6 +39,26 @@ class Parser(argparse.ArgumentParser):
         """The argument ``key=value ...``."""
         self.add_argument("settings", nargs="*", metavar="key=value", help="settings to change")
 
+    def starting(self, recipe: str) -> None:
+        """The options of every verb that begins a run, ``execution`` among them."""
+        self.settings()
+        self.add_argument("--config", metavar="FILE", help="a TOML file of settings")
+        self.add_argument(
+            "--out", metavar="DIR", type=Path, help=f"the run's folder (default: runs/{recipe}-n)"
+        )
+        self.add_argument("--seed", type=whole, default=0, metavar="N", help="the run's seed (default: 0)")
+        self.add_argument("--seeds", type=count, default=1, metavar="N", help="run N seeds, from --seed on")
+        self.add_argument(
+            "--tiny", action="store_true", help="the same code path in seconds, to see that it works"
+        )
+        self.add_argument("--dry-run", action="store_true", help="say what would be run, and stop")
+        self.add_argument(
+            "--unsafe-local-exec",
+            action="store_true",
+            help="run a model's code where a fork bomb cannot be held",
+        )
+        self.execution()
+
     def execution(self) -> None:
         """The options of every verb that runs a recipe."""
         self.add_argument(

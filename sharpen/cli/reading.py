@@ -15,7 +15,7 @@ from sharpen.errors import SharpenError, unknown
 if TYPE_CHECKING:
     from sharpen.runs.manifest import Manifest
 
-KINDS = ("recipes", "tasks", "models", "runs")
+KINDS = ("recipes", "strategies", "tasks", "models", "runs")
 
 
 def show(argv: Sequence[str]) -> int:
@@ -42,7 +42,7 @@ def show(argv: Sequence[str]) -> int:
 
 
 def list_(argv: Sequence[str]) -> int:
-    """``sharpen list [recipes|tasks|models|runs]``."""
+    """``sharpen list [recipes|strategies|tasks|models|runs]``."""
     parser = Parser("list", f"What there is: {', '.join(KINDS)} (default: all).")
     parser.add_argument("kind", nargs="?", metavar="KIND", help=", ".join(KINDS))
     parser.add_argument("--json", action="store_true", help="as JSON")
@@ -125,17 +125,19 @@ def settings_of(recipe: str, *, as_json: bool = False) -> None:
 def _show_run(folder: Path, as_json: bool) -> None:
     from sharpen.runs.manifest import read_manifest
     from sharpen.studio.items import changes
+    from sharpen.studio.strategies import read_strategies, strategies_parts
     from sharpen.studio.table import gain_table, gains, listing, settings_lines
     from sharpen.studio.table import show as draw
 
     manifest = read_manifest(folder)
-    found = gains(manifest.metrics, changes(folder))
+    found, weighed = gains(manifest.metrics, changes(folder)), read_strategies([folder])
     steps = _steps(folder, manifest)
     head = {k: v for k, v in manifest.header.items() if isinstance(v, str | int) and k != "code"}
     head["accepted"] = "continued with other code" if manifest.accepted else ""
     head["state"] = _state(folder, manifest)
     if as_json:
         told = {"run": str(folder), "header": manifest.header, "accepted": manifest.accepted, "steps": steps}
+        told |= {"strategies": [line.to_json() for line in weighed]} if weighed else {}
         print(
             json.dumps({**told, "gains": [g.to_json() for g in found], "metrics": manifest.metrics}, indent=1)
         )
@@ -145,7 +147,7 @@ def _show_run(folder: Path, as_json: bool) -> None:
         sys.stdout,
         settings_lines({"run": str(folder), **{k: v for k, v in head.items() if v != ""}}),
         "",
-        gain_table(found),
+        *(strategies_parts(weighed) if weighed else [gain_table(found)]),
         "",
         listing(["step", "seconds", "files", "checkpoints", ""], rows),
         f"\nsharpen show {folder} KEY shows what a step sampled",
@@ -153,9 +155,10 @@ def _show_run(folder: Path, as_json: bool) -> None:
 
 
 def _steps(folder: Path, manifest: Manifest) -> list[dict[str, Any]]:
+    from sharpen.studio.items import seconds as seconds_of
     from sharpen.studio.words import HEADLINE, cells, label
 
-    seconds = _seconds(folder)
+    seconds = seconds_of(folder)
     out = []
     for key, line in manifest.steps.items():
         measured = [
@@ -173,19 +176,6 @@ def _steps(folder: Path, manifest: Manifest) -> list[dict[str, Any]]:
                 "told": ", ".join(measured or counted[:3]),
             }
         )
-    return out
-
-
-def _seconds(folder: Path) -> dict[str, float]:
-    """Seconds by step, from ``timing.jsonl``; a step that was continued has several lines."""
-    out: dict[str, float] = {}
-    path = folder / "timing.jsonl"
-    for text in path.read_text("utf-8", "replace").splitlines() if path.exists() else []:
-        try:
-            line = json.loads(text)
-            out[line["key"]] = round(out.get(line["key"], 0.0) + line["seconds"], 1)
-        except (ValueError, KeyError, TypeError):
-            continue  # the last line of a killed run may be half a line
     return out
 
 
@@ -221,7 +211,8 @@ def _show_step(folder: Path, key: str, n: int, as_json: bool) -> None:
 
 def _show_seeds(folder: Path, recipe: str, seeds: list[int], *, as_json: bool) -> None:
     from sharpen.runs.manifest import read_manifest
-    from sharpen.studio.table import gain_table, listing, seeds_gains, settings_lines
+    from sharpen.studio.strategies import summary_parts
+    from sharpen.studio.table import listing, settings_lines
     from sharpen.studio.table import show as draw
     from sharpen.verbs.seeds import SUMMARY, seed_folder
 
@@ -238,7 +229,7 @@ def _show_seeds(folder: Path, recipe: str, seeds: list[int], *, as_json: bool) -
         sys.stdout,
         settings_lines({"run": str(folder), "recipe": recipe}),
         "",
-        gain_table(seeds_gains(summary)) if summary else unfinished,
+        *(summary_parts(summary) if summary else [unfinished]),
         "",
         listing(["seed", "run", "state"], rows),
     )
@@ -249,6 +240,22 @@ def _recipes() -> list[dict[str, Any]]:
     from sharpen.recipes import RECIPES
 
     return [{"recipe": e.name, "arxiv": e.arxiv, "title": e.title} for e in RECIPES.values()]
+
+
+def _strategies() -> list[dict[str, Any]]:
+    from sharpen.strategies import STRATEGIES
+
+    return [
+        {
+            "strategy": e.name,
+            "kind": e.kind,
+            "calls": e.calls,
+            "needs": ", ".join(e.needs),
+            "arxiv": e.source,
+            "title": e.title,
+        }
+        for e in STRATEGIES.values()
+    ]
 
 
 def _tasks() -> list[dict[str, Any]]:
@@ -288,7 +295,7 @@ def _runs() -> list[dict[str, Any]]:
     return out
 
 
-_LISTS = {"recipes": _recipes, "tasks": _tasks, "models": _models, "runs": _runs}
+_LISTS = {"recipes": _recipes, "strategies": _strategies, "tasks": _tasks, "models": _models, "runs": _runs}
 
 
 # compare ------------------------------------------------------------------------------------------

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from sharpen import recipes
-from sharpen.cli.parsing import Parser, count, find_run, free_folder, is_run, whole
+from sharpen.cli.parsing import Parser, find_run, free_folder, is_run
 from sharpen.cli.threads import limit
 from sharpen.errors import SharpenError
 
@@ -40,19 +40,7 @@ def run(argv: Sequence[str]) -> int:
     """``sharpen run RECIPE [key=value ...]``."""
     parser = Parser("run", "Run a recipe in a new folder. Settings: the defaults, then FILE, then key=value.")
     parser.add_argument("recipe", metavar="RECIPE", help="`sharpen list recipes` names them")
-    parser.settings()
-    parser.add_argument("--config", metavar="FILE", help="a TOML file of settings")
-    parser.add_argument("--out", metavar="DIR", type=Path, help="the run's folder (default: runs/RECIPE-n)")
-    parser.add_argument("--seed", type=whole, default=0, metavar="N", help="the run's seed (default: 0)")
-    parser.add_argument("--seeds", type=count, default=1, metavar="N", help="run N seeds, from --seed on")
-    parser.add_argument(
-        "--tiny", action="store_true", help="the same code path in seconds, to see that it works"
-    )
-    parser.add_argument("--dry-run", action="store_true", help="say what would be run, and stop")
-    parser.add_argument(
-        "--unsafe-local-exec", action="store_true", help="run a model's code where a fork bomb cannot be held"
-    )
-    parser.execution()
+    parser.starting("RECIPE")
     args = parser.read(argv)
     if args is None:
         names = [a for a in argv if not a.startswith("-") and "=" not in a]
@@ -63,15 +51,20 @@ def run(argv: Sequence[str]) -> int:
             settings_of(names[0])
         return 0
 
+    return start(args.recipe, args.settings, args)
+
+
+def start(recipe: str, settings: Sequence[str], args: Namespace) -> int:
+    """Begin the run, or the runs of several seeds, that the options of ``Parser.starting`` tell."""
     from sharpen.runs.config import load
 
-    _, cls = recipes.recipe(args.recipe).load()
+    _, cls = recipes.recipe(recipe).load()
     told = ("unsafe_local_exec=true",) if args.unsafe_local_exec else ()
-    config = load(cls, args.config, (*args.settings, *told), tiny=args.tiny)
-    folder = args.out or free_folder(args.recipe)
+    config = load(cls, args.config, (*settings, *told), tiny=args.tiny)
+    folder = args.out or free_folder(recipe)
     if is_run(folder):
         raise SharpenError(f"there is a run in {folder} already: continue it with `sharpen resume {folder}`")
-    job = Job(args.recipe, config, folder, args.seed)
+    job = Job(recipe, config, folder, args.seed)
     if args.dry_run:
         from sharpen.cli.plan import show_plan
 
@@ -218,13 +211,18 @@ def _settings(recipe: str, values: dict[str, Any], settings: Sequence[str]) -> C
 def _told(job: Job, summary: dict[str, Any], as_json: bool) -> None:
     from sharpen.runs.manifest import read_manifest
     from sharpen.studio.items import changes
+    from sharpen.studio.strategies import read_strategies, strategies_parts
     from sharpen.studio.table import gain_table, gains, settings_lines, show
 
     found = gains(read_manifest(job.folder).metrics, changes(job.folder))
+    weighed = read_strategies([job.folder])
     if as_json:
         told = {"run": str(job.folder), "recipe": job.recipe, "seed": job.seed, "summary": summary}
-        print(json.dumps({**told, "gains": [g.to_json() for g in found]}, indent=1))
+        shown = {"gains": [g.to_json() for g in found]}
+        shown |= {"strategies": [line.to_json() for line in weighed]} if weighed else {}
+        print(json.dumps({**told, **shown}, indent=1))
         return
     spent = {k.replace("_", " "): v for k, v in summary.items() if isinstance(v, int | float | str) and v}
     lines = {**spent, "run": str(job.folder), "next": f"sharpen show {job.folder}"}
-    show(sys.stdout, "", gain_table(found), "", settings_lines(lines))
+    parts = strategies_parts(weighed) if weighed else [gain_table(found)]
+    show(sys.stdout, "", *parts, "", settings_lines(lines))

@@ -11,7 +11,7 @@ from sharpen.errors import unknown
 
 if TYPE_CHECKING:
     from sharpen.runs.config import Config
-    from sharpen.verbs.run import Run
+    from sharpen.verbs.run import Made, Run
 
     Recipe = Callable[["Run", Any], None]
 
@@ -29,6 +29,12 @@ class RecipeEntry:
         """The module's full name."""
         return f"sharpen.recipes.{self.name}"
 
+    @property
+    def check(self) -> Callable[[Any], Made] | None:
+        """What the recipe looks at before anything is written, where it is not what all training looks at:
+        its module's function ``check``."""
+        return getattr(importlib.import_module(self.module), "check", None)
+
     def load(self) -> tuple[Recipe, type[Config]]:
         """The recipe's function and its settings; no torch is imported."""
         module = importlib.import_module(self.module)
@@ -38,6 +44,7 @@ class RecipeEntry:
 RECIPES: dict[str, RecipeEntry] = {
     entry.name: entry
     for entry in (
+        RecipeEntry("evaluate", "Strategies at inference time side by side, with their cost", "2407.11511"),
         RecipeEntry("sft", "Supervised fine-tuning on worked solutions (control)", ""),
         RecipeEntry("star", "STaR: Self-Taught Reasoner", "2203.14465"),
         RecipeEntry("rest_em", "ReST-EM: expectation-maximisation self-training", "2312.06585"),

@@ -11,7 +11,7 @@ from typing import Any
 import sharpen
 from sharpen.errors import SharpenError
 from sharpen.recipes import recipe as entry_of
-from sharpen.recipes.settings import SelfTraining
+from sharpen.recipes.settings import Answering, SelfTraining
 from sharpen.runs.config import Config
 from sharpen.runs.journal import Journal
 from sharpen.runs.tape import TAPE, Tape
@@ -65,10 +65,11 @@ def execute(
     Raises:
         SharpenError: bad settings, an existing run, changed inputs or code on resume.
     """
-    function, _ = entry_of(recipe).load()
+    entry = entry_of(recipe)
+    function, _ = entry.load()
     place = numerics()
     environment: dict[str, Any] = {"code": code_digest(), "versions": versions(), "numerics": place}
-    if engine is None and isinstance(config, SelfTraining):
+    if engine is None and isinstance(config, Answering):
         tape, say = Tape(Path(folder) / TAPE), progress.say if progress else None
         engine = make_engine(config.engine, vllm=config.vllm, api=config.api, tape=tape, say=say)
         environment["versions"] |= engine_versions(config.engine)
@@ -77,7 +78,7 @@ def execute(
     if resume:
         journal = Journal.open(folder, environment=environment, accept_code=accept_code)
     else:
-        made = check(config)
+        made = (entry.check or check)(config)
         header = {"recipe": recipe, "seed": seed, **environment}
         journal = Journal.create(folder, header, text)
     with journal:

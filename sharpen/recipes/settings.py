@@ -1,4 +1,4 @@
-"""Settings that every self-training recipe has: what is asked, attempted, learnt and measured."""
+"""Settings that many recipes have: what is asked, attempted, learnt and measured."""
 
 from __future__ import annotations
 
@@ -25,22 +25,14 @@ def decaying(total_steps: int, lr: float = 2.2e-3) -> OptimizerConfig:
     return OptimizerConfig(lr=lr, min_lr=lr / 12, schedule="linear", warmup_steps=10, total_steps=total_steps)
 
 
-class SelfTraining(Config):
-    """Attempt questions, keep what a verifier accepts, learn from it, try again."""
+class Answering(Config):
+    """Put questions to a model, and have its answers judged."""
 
     model: str = "nano"
     """The base model: one by name (`sharpen list models`), or a local folder in the Hugging Face layout."""
     tasks: str = "order:level=1"
     """Where questions come from: a family with its parameters (countdown:level=3), reasoning_gym:NAME, or a
     file (jsonl:PATH)."""
-    rounds: Positive = 2
-    """How often the loop runs."""
-    pool: Positive = 16384
-    """Distinct training questions; rounds walk through them, newly shuffled each time through."""
-    queries: Positive = 8192
-    """Questions attempted a round."""
-    samples: Positive = 2
-    """Attempts a question."""
     temperature: Annotated[float, Field(ge=0)] = 1.0
     """Sampling temperature of the attempts."""
     top_k: Count = 0
@@ -64,6 +56,40 @@ class SelfTraining(Config):
     stated:NAME is NAME blind to a stated confidence; module:function is one of your own."""
     unsafe_local_exec: bool = False
     """Run code of a model (verifier=code) although a fork bomb cannot be held on this machine."""
+    engine: EngineName = "native"
+    """What samples."""
+    vllm: VllmConfig = VllmConfig()
+    """How vLLM is started, where it samples."""
+    api: ApiConfig = ApiConfig()
+    """The server, where one samples."""
+
+    @property
+    def law(self) -> SamplingLaw:
+        """How attempts are sampled."""
+        return SamplingLaw(temperature=self.temperature, top_k=self.top_k)
+
+    @property
+    def asking(self) -> Asking:
+        """How a question becomes a prompt, and how long an answer may be."""
+        return Asking(self.max_new_tokens, self.system, self.prefill, self.template, self.few_shot, self.stop)
+
+    @property
+    def reward(self) -> Reward:
+        """Who judges the attempts."""
+        return Reward(self.verifier, unsafe=self.unsafe_local_exec)
+
+
+class SelfTraining(Answering):
+    """Attempt questions, keep what a verifier accepts, learn from it, try again."""
+
+    rounds: Positive = 2
+    """How often the loop runs."""
+    pool: Positive = 16384
+    """Distinct training questions; rounds walk through them, newly shuffled each time through."""
+    queries: Positive = 8192
+    """Questions attempted a round."""
+    samples: Positive = 2
+    """Attempts a question."""
     control: Control = "none"
     """What replaces the selected attempts, as a control with as many rows: shuffled permutes the rewards
     over all attempts of a round before selecting, random takes attempts of like lengths, blind to rewards."""
@@ -91,12 +117,6 @@ class SelfTraining(Config):
     """Which questions are held out: choose settings on dev, report test."""
     stop_on_warning: bool = False
     """Stop when a round's numbers say that the run is being fooled."""
-    engine: EngineName = "native"
-    """What samples."""
-    vllm: VllmConfig = VllmConfig()
-    """How vLLM is started, where it samples."""
-    api: ApiConfig = ApiConfig()
-    """The server, where one samples."""
     keep: Literal["all", "last", "best"] = "all"
     """Which rounds' checkpoints stay on disk; best is by held-out greedy accuracy."""
 
@@ -114,16 +134,6 @@ class SelfTraining(Config):
     }
 
     @property
-    def law(self) -> SamplingLaw:
-        """How attempts are sampled."""
-        return SamplingLaw(temperature=self.temperature, top_k=self.top_k)
-
-    @property
-    def asking(self) -> Asking:
-        """How a question becomes a prompt, and how long an answer may be."""
-        return Asking(self.max_new_tokens, self.system, self.prefill, self.template, self.few_shot, self.stop)
-
-    @property
     def questions(self) -> Questions:
         """The training questions."""
         return Questions(self.tasks, self.pool, self.queries)
@@ -133,11 +143,6 @@ class SelfTraining(Config):
         """The held-out questions."""
         sampled = min(self.held_out, self.held_out_sampled)
         return Exam(self.tasks, self.held_out, sampled, self.held_out_samples, self.held_out_split)
-
-    @property
-    def reward(self) -> Reward:
-        """Who judges the attempts."""
-        return Reward(self.verifier, unsafe=self.unsafe_local_exec)
 
     def learning(self, steps: int | None = None) -> LearnConfig:
         """How a round learns."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -65,4 +66,17 @@ def _items(files: Sequence[Path], columns: Mapping[str, str]) -> dict[str, Items
         for column in [c for c in columns if c in table.column_names]:
             values = zip(table["task_id"].to_pylist(), table[column].to_pylist(), strict=True)
             out.setdefault(columns[column], {}).update((i, v) for i, v in values if v is not None)
+    return out
+
+
+def seconds(folder: Path) -> dict[str, float]:
+    """Seconds by step, from ``timing.jsonl``; a step that was continued has several lines."""
+    out: dict[str, float] = {}
+    path = folder / "timing.jsonl"
+    for text in path.read_text("utf-8", "replace").splitlines() if path.exists() else []:
+        try:
+            line = json.loads(text)
+            out[line["key"]] = round(out.get(line["key"], 0.0) + line["seconds"], 1)
+        except (ValueError, KeyError, TypeError):
+            continue  # the last line of a killed run may be half a line
     return out

@@ -102,7 +102,7 @@ def gain_table(found: Sequence[Gain], *, every: bool = False) -> RenderableType:
     shown = [g for g in found if every or (g.name in told and _TOLD.fullmatch(g.measure))]
     if not shown:
         return Text("nothing was measured twice, so there is no gain to tell", style="dim")
-    table = _table("", "measure", right=["base", "final", "points", "95 % interval"])
+    table = bare_table("", "measure", right=["base", "final", "points", "95 % interval"])
     last = None
     for g in shown:
         share = is_share(g.measure)
@@ -124,7 +124,7 @@ def gain_table(found: Sequence[Gain], *, every: bool = False) -> RenderableType:
 def side_by_side(names: Sequence[str], rows: Sequence[Mapping[str, Any]]) -> Table:
     """One line a measure, one column a run: the last metrics row of each, intervals under the value."""
     found = [cells(row) for row in rows]
-    table = _table("measure", right=[clean(n) for n in names])
+    table = bare_table("measure", right=[clean(n) for n in names])
     for measure in dict.fromkeys(m for f in found for m in f):
         table.add_row(Text(clean(label(measure))), *(_cell(f.get(measure)) for f in found))
     return table
@@ -132,7 +132,7 @@ def side_by_side(names: Sequence[str], rows: Sequence[Mapping[str, Any]]) -> Tab
 
 def pairs_table(pairs: Sequence[Mapping[str, Any]]) -> Table:
     """Paired differences: dicts with ``a``, ``b``, ``measure``, ``items``, ``change``, ``low``, ``high``."""
-    table = _table("difference", "measure", right=["items", "points", "95 % interval"])
+    table = bare_table("difference", "measure", right=["items", "points", "95 % interval"])
     for p in pairs:
         table.add_row(
             Text(clean(f"{p['b']} - {p['a']}")),
@@ -176,7 +176,8 @@ def show(stream: TextIO, *parts: RenderableType, plain: bool = False) -> None:
         console.print(Text(part) if isinstance(part, str) else part)
 
 
-def _table(*left: str, right: Sequence[str]) -> Table:
+def bare_table(*left: str, right: Sequence[str]) -> Table:
+    """An empty table: text columns, then numbers."""
     table = Table(box=SIMPLE_HEAD, pad_edge=False, show_edge=False, header_style="dim")
     for head in left:
         table.add_column(head, no_wrap=True, overflow="ellipsis")

@@ -215,7 +215,7 @@ class EngineDesk:
             ids[n:]
             if ids[:n] == alone
             else self.policy.tokenizer(text, add_special_tokens=False)["input_ids"]
-        )  # type: ignore[index] 
+        )  # type: ignore[index]
         whole = np.concatenate([rendered.tokens, np.array(tail, np.int32)]).astype(np.int32)
         if len(whole) > self.policy.context:
             raise SharpenError(f"a text of {len(whole)} tokens exceeds the context of {self.policy.context}")

@@ -23,13 +23,16 @@ from sharpen.sample.law import SamplingLaw
 from sharpen.sample.native import NativeEngine
 from sharpen.sample.policy import Policy, load_policy, save_policy
 from sharpen.score.group import Groups
+from sharpen.score.verdict import Verdict
 from sharpen.score.verify import Verifier
 from sharpen.select.selection import Selection
+from sharpen.strategies import Strategy
 from sharpen.tasks.registry import make
 from sharpen.tasks.task import Task, TaskSource
-from sharpen.verbs import learning, measuring, sampling, scoring, step_scoring
+from sharpen.verbs import learning, measuring, sampling, scoring, solving, step_scoring, weighing
 from sharpen.verbs.asking import Asking, Exam, Questions, Reward
 from sharpen.verbs.progress import Progress, Silent
+from sharpen.verbs.solving import Means, Solved
 from sharpen.verbs.stepscorer import StepScorer
 
 BASE = "base"
@@ -158,14 +161,37 @@ class Run:
         return sampling.sample(self, policy, given, n=n, law=law, asking=asking, name=name)
 
     def score(
-        self, groups: Groups, reward: Reward | Verifier, *, tasks: str = "", name: str = "score"
+        self,
+        groups: Groups,
+        reward: Reward | Verifier,
+        *,
+        tasks: str = "",
+        name: str = "score",
+        tell: bool = True,
     ) -> Groups:
-        """The same groups with verdicts. ``tasks`` names the source where ``reward`` needs its checker."""
+        """The same groups with verdicts. ``tasks`` names the source where ``reward`` needs its checker;
+        without ``tell`` no metrics row is written."""
         verifier = scoring.verifier_of(self, reward, tasks) if isinstance(reward, Reward) else reward
-        scored, row = scoring.score(self, groups, verifier, name=name)
+        scored, row = scoring.score(self, groups, verifier, name=name, tell=tell)
         if name == "score":
             self.warn(self._watch.training(row))
         return scored
+
+    def solve(
+        self, policy: Policy, tasks: Sequence[Task], strategy: Strategy, *, asking: Asking, means: Means
+    ) -> Solved:
+        """Every task answered by a strategy, with all its calls stored. A question at which the strategy
+        fails has a status and no answer; the others go on."""
+        return solving.solve(self, policy, tasks, strategy, asking, means)
+
+    def judge(self, reward: Reward, *, tasks: str) -> Callable[[Task, str], Verdict]:
+        """Judges a completion of a task at once, for strategies that may see the verifier."""
+        return scoring.judge_of(self, reward, tasks)
+
+    def weigh(self, strategy: Strategy, solved: Solved, judged: Groups) -> dict[str, Any]:
+        """Accuracy of a strategy's judged answers beside their cost; the metrics row, see
+        ``sharpen.measure.strategies``."""
+        return weighing.weigh(self, strategy, solved, judged)
 
     def has_answer(self, reward: Reward, *, tasks: str) -> Callable[[str], bool]:
         """Tells of a completion whether it gives an answer, right or wrong."""

@@ -6,9 +6,12 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from sharpen.errors import SharpenError, unknown
 from sharpen.measure.report import rollout_metrics
 from sharpen.runs.streams import stream
+from sharpen.sample.episode import Episode, Finish, Span
 from sharpen.score import answers
 from sharpen.score.blind import Blind
 from sharpen.score.code import CodeVerifier
@@ -31,7 +34,7 @@ from sharpen.score.verify import (
     judge_group,
     source_verifier,
 )
-from sharpen.tasks.task import TaskSource
+from sharpen.tasks.task import Task, TaskSource
 from sharpen.verbs.asking import Reward
 
 if TYPE_CHECKING:
@@ -79,6 +82,17 @@ def _outcome(name: str, source: TaskSource, unsafe: bool) -> Verifier:
     return answer_verifier(name)
 
 
+def judge_of(run: Run, reward: Reward, tasks: str) -> Callable[[Task, str], Verdict]:
+    """See ``Run.judge``."""
+    verifier = verifier_of(run, reward, tasks)
+
+    def judge(task: Task, text: str) -> Verdict:
+        empty = Span("assistant", np.zeros(0, np.int32))
+        return verifier(task=task, episode=Episode("", task.id, 0, (empty,), Finish.EOS, text))
+
+    return judge
+
+
 def has_answer(reward: Reward, source: TaskSource) -> Callable[[str], bool]:
     """Tells of a completion whether it gives an answer where the verifier of ``reward`` looks for one."""
     kind, _, inner = reward.verifier.partition(":")
@@ -92,8 +106,10 @@ def has_answer(reward: Reward, source: TaskSource) -> Callable[[str], bool]:
     return source.has_answer if reward.verifier == "source" else answers.has_answer
 
 
-def score(run: Run, groups: Groups, verifier: Verifier, *, name: str) -> tuple[Groups, dict[str, Any]]:
-    """See ``Run.score``. Also gives the step's row of metrics."""
+def score(
+    run: Run, groups: Groups, verifier: Verifier, *, name: str, tell: bool = True
+) -> tuple[Groups, dict[str, Any]]:
+    """See ``Run.score``. Also gives the step's row of metrics; they are not told where another step will."""
     step = run.journal.begin("score", {"groups": groups.origin, "verifier": verifier.spec}, name=name)
     parts = [range(i, min(i + UNIT_GROUPS, len(groups))) for i in range(0, len(groups), UNIT_GROUPS)]
     verdicts: list[tuple[Verdict, ...]] = []
@@ -119,9 +135,10 @@ def score(run: Run, groups: Groups, verifier: Verifier, *, name: str) -> tuple[G
     scored.origin = {"step": step.key, "inputs": step.inputs_digest}
     if step.result is None:
         row = {"name": name, "round": run.round, **rollout_metrics(scored)}
-        step.finish(row, metrics=[row])
+        step.finish(row, metrics=[row] if tell else [])
         run.progress.end()
-        run.progress.metrics(row)
+        if tell:
+            run.progress.metrics(row)
         show(run, scored)
     assert step.result is not None
     return scored, step.result

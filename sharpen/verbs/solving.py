@@ -8,7 +8,7 @@ it considered, so that a verifier judges them all.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -39,13 +39,16 @@ if TYPE_CHECKING:
 
 UNIT_TASKS = 256
 COSTS = tuple(f.name for f in fields(Spent))
+UNIT_COUNTS = ("batch_rows", "batch_seats", "shared")
 _EXTRA = pa.schema(
     [
         ("answer", pa.string()),
         ("confidence", pa.float64()),
         ("stop", pa.string()),
         ("notes", pa.string()),
-        *[(name, pa.int64()) for name in COSTS],
+        ("first", pa.string()),  # the first candidate, to tell what a loop mended and what it spoilt
+        *[(name, pa.int64()) for name in UNIT_COUNTS],  # of the whole unit, in its first row
+        *[(f"spent_{name}", pa.int64()) for name in COSTS],
     ]
 )
 """Columns of an answer beside those of its episode; null for candidates."""
@@ -78,7 +81,7 @@ class Solved:
 
     Attributes:
         groups: per task its answer and then the candidates, for the verifier.
-        rows: per task the columns ``answer``, ``confidence``, ``stop``, ``notes`` and the costs.
+        rows: per task the columns ``answer``, ``confidence``, ``stop``, ``notes``, ``first`` and the costs.
         calls: per task all calls, in order.
         result: the step's result: counts over all tasks.
     """
@@ -113,7 +116,7 @@ def solve(
     parts = [range(i, min(i + UNIT_TASKS, len(tasks))) for i in range(0, len(tasks), UNIT_TASKS)]
     if step.result is None:
         run.progress.begin(step.key, strategy.name, len(tasks))
-        totals: dict[str, float] = dict.fromkeys((*COSTS, "errors", "batch_rows", "batch_seats", "shared"), 0)
+        totals: dict[str, float] = dict.fromkeys((*COSTS, *UNIT_COUNTS, "errors"), 0)
         for i, part in enumerate(parts):
             answers, calls = step.unit(2 * i), step.unit(2 * i + 1)
             if answers is None or calls is None:
@@ -164,10 +167,8 @@ def _unit(
             raise final
     told = [f for f in finals if isinstance(f, Final)]
     rows, seats = (after - b for after, b in zip(_fill(run), before, strict=True))
-    answers = _answers(step.key, tasks, told, sessions)
-    answers = answers.replace_schema_metadata(
-        {"batch_rows": str(rows), "batch_seats": str(seats), "shared": str(desk.shared)}
-    )
+    counts = dict(zip(UNIT_COUNTS, (rows, seats, desk.shared), strict=True))
+    answers = _answers(step.key, tasks, told, sessions, counts)
     calls = [e for s in sessions for e in s.calls]
     names = [n for s in sessions for n in s.names]
     return answers, episodes_to_table(calls).append_column("request", pa.array(names, pa.string()))
@@ -179,7 +180,11 @@ def _fill(run: Run) -> tuple[int, int]:
 
 
 def _answers(
-    key: str, tasks: Sequence[Task], finals: Sequence[Final], sessions: Sequence[Session]
+    key: str,
+    tasks: Sequence[Task],
+    finals: Sequence[Final],
+    sessions: Sequence[Session],
+    counts: Mapping[str, int],
 ) -> pa.Table:
     """Answers and candidates as episodes without tokens, with the costs beside the answers."""
     episodes, extra = [], []
@@ -190,11 +195,13 @@ def _answers(
             episodes.append(Episode(f"{key}/{task.id}/answer-{k}", task.id, k, (empty,), Finish.EOS, text))
             extra.append(
                 {
+                    **(dict.fromkeys(UNIT_COUNTS) if extra else counts),
                     "answer": final.answer,
                     "confidence": final.confidence,
                     "stop": final.stop,
                     "notes": json.dumps(final.notes, sort_keys=True),
-                    **asdict(session.spent),
+                    "first": final.candidates[0] if final.candidates else None,
+                    **{f"spent_{name}": n for name, n in asdict(session.spent).items()},
                 }
                 if k == 0
                 else dict.fromkeys(_EXTRA.names)
@@ -208,20 +215,23 @@ def _answers(
 def _add(totals: dict[str, float], answers: pa.Table) -> None:
     """Add one unit's costs."""
     for name in COSTS:
-        totals[name] += sum(v for v in answers[name].to_pylist() if v is not None)
+        totals[name] += sum(v for v in answers[f"spent_{name}"].to_pylist() if v is not None)
     totals["errors"] += sum(
         (s or "").startswith("error") or s == "dropped" for s in answers["stop"].to_pylist()
     )
-    told = answers.schema.metadata or {}
-    for name in ("batch_rows", "batch_seats", "shared"):
-        totals[name] += int(told.get(name.encode(), b"0"))
+    for name in UNIT_COUNTS:
+        totals[name] += answers[name][0].as_py()
 
 
 def _solved(step: Step, tasks: Sequence[Task], parts: Sequence[range]) -> Solved:
     rows: list[dict[str, Any]] = []
     for i in range(len(parts)):
         table = _read(step, 2 * i, ["task_id", "sample", *_EXTRA.names])
-        rows += [row for row in table.to_pylist() if row.pop("sample") == 0]
+        rows += [
+            {name.removeprefix("spent_"): value for name, value in row.items()}
+            for row in table.to_pylist()
+            if row.pop("sample") == 0
+        ]
     order = {t.id: i for i, t in enumerate(tasks)}
     rows.sort(key=lambda row: order[row["task_id"]])
     answers, calls = (

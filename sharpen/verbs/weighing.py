@@ -1,0 +1,39 @@
+"""The verb ``weigh``: a strategy's accuracy beside its cost, stored question by question."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import pyarrow as pa
+
+from sharpen.measure.strategies import strategy_items, strategy_metrics
+from sharpen.score.group import Groups
+from sharpen.strategies import Strategy
+from sharpen.verbs.solving import Solved
+
+if TYPE_CHECKING:
+    from sharpen.verbs.run import Run
+
+WEIGHED = "strategy"
+"""The name of the metrics rows."""
+
+
+def weigh(run: Run, strategy: Strategy, solved: Solved, judged: Groups) -> dict[str, Any]:
+    """See ``Run.weigh``."""
+    step = run.journal.begin(
+        "weigh", {"answers": solved.groups.origin, "judged": judged.origin}, name=WEIGHED
+    )
+    if step.result is None:
+        items = strategy_items(solved.rows, judged)
+        step.write_unit(0, pa.table({**items, "confidence": pa.array(items["confidence"], pa.float64()),
+                                     "began": pa.array(items["began"], pa.float64())}))  # fmt: skip
+        row = {
+            "name": WEIGHED,
+            "strategy": strategy.name,
+            "oracle": strategy.entry.oracle,
+            **strategy_metrics(items, solved.result),
+        }
+        step.finish(row, metrics=[row])
+        run.progress.metrics(row)
+    assert step.result is not None
+    return step.result

@@ -1,0 +1,163 @@
+"""Strategies side by side: shared samples, costs, stored and resumed like any run."""
+
+from __future__ import annotations
+
+import json
+
+import pyarrow.parquet as pq
+import pytest
+
+import sharpen
+from sharpen.cli import main
+from sharpen.cli.evaluating import listed
+from sharpen.errors import SharpenError
+from sharpen.recipes.execute import execute
+from sharpen.runs.config import load
+from sharpen.runs.store import compare_exact, read_manifest, unit_files
+from sharpen.sample.fake import FakeEngine
+from sharpen.sample.native import NativeEngine
+from sharpen.strategies import STRATEGIES
+from sharpen.strategies.ask import Final
+from sharpen.studio.strategies import read_strategies
+from tests.tiny import finished, settings
+
+NAMES = ["greedy", "self_consistency:samples=4", "borda:samples=4"]
+
+
+def rows(folder):
+    return {r["strategy"]: r for r in read_manifest(folder).metrics}
+
+
+def test_costs_are_charged_to_each_and_samples_shared():
+    folder = finished("evaluate")
+    found = rows(folder)
+    assert list(found) == NAMES
+    assert [r["calls"] for r in found.values()] == [1, 4, 4]
+    assert found[NAMES[1]]["tokens"] == found[NAMES[2]]["tokens"] > 3 * found["greedy"]["tokens"]
+    assert [r["shared"] for r in found.values()] == [0, 0, 1]
+    assert 0 < found[NAMES[1]]["batch_fill"] <= 1
+    assert found[NAMES[2]]["batch_fill"] is None
+    assert found[NAMES[1]]["coverage"] == found[NAMES[2]]["coverage"]
+    for r in found.values():
+        assert r["accuracy_low"] <= r["accuracy"] <= r["accuracy_high"]
+        assert (r["stopped_done"], r["errors"]) == (1, 0)
+
+
+def test_sharing_changes_no_answer():
+    shared, apart = finished("evaluate"), finished("evaluate", "share=false")
+    told = {**rows(shared)[NAMES[2]], **dict.fromkeys(("shared", "batch_fill"))}
+    assert told == {**rows(apart)[NAMES[2]], **dict.fromkeys(("shared", "batch_fill"))}
+    assert rows(apart)[NAMES[2]]["shared"] == 0
+
+
+def test_every_call_is_stored():
+    folder = finished("evaluate")
+    answers, calls = (
+        pq.read_table(path) for path in unit_files(folder)["self_consistency samples=4/solve:0"]
+    )
+    assert calls.num_rows == 6 * 4
+    assert sum(calls["n_sampled"].to_pylist()) == sum(n or 0 for n in answers["spent_tokens"].to_pylist())
+    assert len(set(calls["request"].to_pylist())) == 6 * 4
+
+
+@pytest.mark.parametrize("die", [1, 2])
+def test_a_killed_evaluation_goes_on_to_the_same_bytes(tmp_path, die, monkeypatch):
+    monkeypatch.setattr("sharpen.verbs.solving.UNIT_TASKS", 4)
+    config = settings("evaluate")
+    execute("evaluate", config, tmp_path / "whole")
+
+    generate, left = NativeEngine.generate, [die]
+
+    def dying(self, *args, **kwargs):
+        left[0] -= 1
+        if left[0] < 0:
+            raise KeyboardInterrupt
+        return generate(self, *args, **kwargs)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(NativeEngine, "generate", dying)
+        with pytest.raises(KeyboardInterrupt):
+            execute("evaluate", config, tmp_path / "cut")
+    execute("evaluate", config, tmp_path / "cut", resume=True)
+    assert not compare_exact(tmp_path / "whole", tmp_path / "cut")
+
+
+def test_a_strategy_added_later_answers_from_the_samples_that_there_are(tmp_path):
+    config = settings("evaluate", "strategies=[self_consistency:samples=4]")
+    execute("evaluate", config, tmp_path / "run")
+    more = load(type(config), overrides=(), tiny=True).model_copy(
+        update={**config.model_dump(), "strategies": ("self_consistency:samples=4", "first:samples=4")}
+    )
+    execute("evaluate", more, tmp_path / "run", resume=True)
+    assert rows(tmp_path / "run")["first:samples=4"]["shared"] == 1
+
+
+def test_one_that_raises_and_a_dropped_request_are_recorded_and_the_rest_goes_on(tmp_path, monkeypatch):
+    seen = []
+
+    async def broken(ask, settings):
+        seen.append(ask.question.id)
+        if len(seen) == 2:
+            raise ZeroDivisionError("a bug of its own")
+        reply = await ask()
+        return Final(reply.whole, "1")
+
+    class Dropping(FakeEngine):
+        exact = True
+
+        def generate(self, policy, requests, **options):
+            kept = [r for r in requests if "-0/" not in str(r.stream)]
+            return super().generate(policy, kept, **options)
+
+    monkeypatch.setattr("sharpen.strategies.selection.sample", broken)
+    config = settings("evaluate", "strategies=[sample]")
+    execute("evaluate", config, tmp_path / "run", engine=Dropping())
+    row = rows(tmp_path / "run")["sample"]
+    assert (row["stopped_dropped"], row["stopped_error"], row["stopped_done"]) == (1 / 6, 1 / 6, 4 / 6)
+    assert row["errors"] == 2
+    table = pq.read_table(unit_files(tmp_path / "run")["sample/solve:0"][0])
+    assert "error: ZeroDivisionError: a bug of its own" in table["stop"].to_pylist()
+
+
+def test_in_python(tmp_path):
+    names = ["greedy", "first:samples=2"]
+    lines = sharpen.evaluate(
+        "nano", "countdown:level=1", names, out=tmp_path / "r", settings=("questions=4",)
+    )
+    assert [line.strategy for line in lines] == names
+    assert (lines[0].gain, lines[0].questions) == (None, 4)
+    assert lines[1].gain == lines[1].accuracy - lines[0].accuracy
+    assert read_strategies([tmp_path / "r"]) == lines
+
+
+def test_what_cannot_work_is_said_before_anything_is_written(tmp_path):
+    for change, told in [
+        ("strategies=[]", "give at least one strategy"),
+        ("strategies=[greedy, greedy]", "give each strategy once"),
+        ("strategies=[gready]", "did you mean 'greedy'"),
+        ("questions=10000000", "were asked for"),
+    ]:
+        with pytest.raises(SharpenError, match=told):
+            execute("evaluate", settings("evaluate", change), tmp_path / "run")
+        assert not (tmp_path / "run").exists()
+
+
+def test_the_command(tmp_path, capsys, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    base = ["eval", "nano", "--tasks", "countdown:level=1", "--tiny", "--plain", "--json"]
+    assert main([*base, "--compare", "greedy,borda:samples=2,power=1.2", "-n", "3", "--out", "run"]) == 0
+    told = json.loads(capsys.readouterr().out)
+    assert [s["strategy"] for s in told["strategies"]] == ["greedy", "borda:samples=2,power=1.2"]
+    assert main(["show", "run"]) == 0
+    shown = capsys.readouterr().out
+    assert "borda:samples=2,power=1.2" in shown
+    assert "against greedy" in shown
+    assert main(["eval", "tasks=3", "--tasks", "countdown"]) == 2
+    assert "name the model before settings" in capsys.readouterr().err
+    assert main(["list", "strategies", "--json"]) == 0
+    assert [s["strategy"] for s in json.loads(capsys.readouterr().out)] == list(STRATEGIES)
+
+
+def test_lists_of_strategies():
+    assert listed("a,b:x=1,y=2,c") == ["a", "b:x=1,y=2", "c"]
+    assert listed("") == []
