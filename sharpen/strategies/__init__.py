@@ -155,6 +155,12 @@ STRATEGIES: dict[str, StrategyEntry] = _table(
            "1 (and 2 for each question of the pool, once)", "2210.03493", ("shots", "pool")),
         E_("complexity", "onepass", "hard examples, and the samples with most steps vote", "G1 E1 C2",
            "samples", "2210.00720", ("shots", "demos")),
+        E_("self_ask", "decompose", "follow-up questions, by search or by the model", "G2 E3 C1",
+           "hops + 1 (without search 2 hops + 1)", "2210.03350", ("followup", "subquestion")),
+        E_("least_to_most", "decompose", "sub-questions in order, the question last", "G3 E0 C3",
+           "1 + sub-questions", "2205.10625", ("decompose", "subquestion")),
+        E_("plan_then_solve", "decompose", "a plan, then its execution", "G3 E0 C1", "1 (apart: 2)",
+           "2305.04091", ("planned",)),
         E_("progressive_hint", "checks", "earlier answers as hints, until two in a row agree", "G3 E1 C3",
            "2 .. most", "2304.09797", ("hint",)),
     ]
