@@ -16,6 +16,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Protocol, TypeVar
 
 from sharpen.errors import SharpenError
+from sharpen.runs.streams import Stream
 from sharpen.sample.episode import Episode, Finish
 from sharpen.strategies.question import Question
 from sharpen.strategies.words import ROLES, Value, Words
@@ -186,6 +187,14 @@ class Desk(Protocol):
         """What the branches return, in order."""
         ...
 
+    def stream(self, question: Question) -> Stream:
+        """What a question's own draws, those that are no samples of the model, are named under."""
+        ...
+
+    def tokens(self, text: str, most: int) -> tuple[int, str]:
+        """How many tokens of the model a text has, and its first ``most`` as text."""
+        ...
+
 
 class Ask:
     """The one way to the model; see the module.
@@ -239,6 +248,19 @@ class Ask:
     async def gather(self, *flows: Coroutine[Any, Any, T]) -> list[T]:
         """Run branches at once; never use ``asyncio.gather`` for them."""
         return await self._desk.gather(*flows)
+
+    def stream(self, *names: str | int) -> Stream:
+        """A random stream for the strategy's own draws; equal names give equal draws."""
+        return self._desk.stream(self.question).child(*names)
+
+    def count(self, text: str) -> int:
+        """How many tokens a text has."""
+        return self._desk.tokens(text, 0)[0]
+
+    def clip(self, text: str, most: int) -> str:
+        """A text, cut behind its first ``most`` tokens."""
+        n, cut = self._desk.tokens(text, most)
+        return text if n <= most else cut
 
     def tool(self, n: int = 1) -> None:
         """Count ``n`` uses of a tool."""

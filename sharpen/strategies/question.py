@@ -36,6 +36,8 @@ class Question:
         demos: worked questions of the training split: question, gold completion. Never this question.
         pool: questions of the training split as the model itself worked them (``zero_shot_cot``): question,
             completion without any gold.
+        memory: what was learnt on training questions beforehand, as key and content: problems in short and
+            ways to solve them (``distil_thoughts``), or tasks and programs that carry them out (``voyager``).
         score: what a program is worth, larger is better; ``-inf`` where it fails. None where programs are not
             scored.
     """
@@ -50,6 +52,7 @@ class Question:
     unsafe: bool = False
     demos: Sequence[tuple[str, str]] = ()
     pool: Sequence[tuple[str, str]] = ()
+    memory: Sequence[tuple[str, str]] = ()
     score: Callable[[str], float] | None = None
 
     @property

@@ -25,6 +25,7 @@ ROLES: Mapping[str, tuple[str, ...]] = {
     "think": ("question",),
     "answer": ("question", "rationale"),
     "step": ("question", "steps"),
+    "propose": ("question", "steps", "n"),
     "value": ("question", "steps"),
     "correct": ("question", "steps"),
     "vote": ("question", "candidates"),
@@ -48,20 +49,24 @@ ROLES: Mapping[str, tuple[str, ...]] = {
     "execute": ("question", "plan"),
     "planned": ("question",),
     "act": ("question", "history"),
+    "play": ("question", "advice", "history", "actions"),
     "reflect": ("question", "attempt", "feedback"),
     "remember": ("question", "lessons"),
     "distil": ("question",),
     "instantiate": ("question", "distilled", "template"),
+    "generic": (),
     "thought": ("question", "solution"),
     "improve": ("question", "programs"),
     "skill": ("question", "state", "skills"),
-    "curriculum": ("state", "done"),
+    "curriculum": ("question", "state", "done"),
+    "routine": ("question", "state", "actions", "routines"),
+    "repair": ("question", "state", "actions", "code", "error"),
     "confidence": ("question",),
     "unsure": ("question",),
 }
 """Every role with its fields. Lists: ``demos`` (question, solution), ``known`` (sub-question, answer),
 ``history`` (reply, observation), ``programs`` (code, score or error; worst first) of pairs; ``candidates``,
-``answers``, ``lessons``, ``skills``, ``done`` and the judge's ``steps`` of texts."""
+``answers``, ``lessons``, ``skills``, ``done``, ``routines`` and the judge's ``steps`` of texts."""
 
 _FIELD = re.compile(r"\{([a-z]+)\}")
 _LINE = re.compile(r"^\{([a-z]+)\}\n", re.MULTILINE)
@@ -163,6 +168,8 @@ ENGLISH = Words(
         "nothing else, in one line `Answer: X`.\n",
         "step": "{question}\n\nSteps so far, if any:\n{steps}\n\nWrite only the next step, in one line. "
         "Where the steps already settle it, write the line `Answer: X`.\n",
+        "propose": "{question}\n\nSteps so far, if any:\n{steps}\n\nPropose {n} different next steps, one a "
+        "line. Where the steps already settle it, propose the one line `Answer: X`.\n",
         "value": "{question}\n\nSteps so far, if any:\n{steps}\n\nCan these steps still lead to a right "
         "answer? Reply with one word: sure, likely or impossible.\n",
         "correct": "{question}\n\nSteps so far:\n{steps}\n\nIs the last of these steps right? Reply with one "
@@ -180,7 +187,7 @@ ENGLISH = Words(
         "critique": "{question}\n\nA solution:\n{solution}\n\nReply with the one word good where "
         "everything in it is right. Otherwise say in one or two sentences which step is wrong, and why.\n",
         "revise": "{question}\n\nA first solution:\n{solution}\n\nWhat a reader said about "
-        "it:\n{feedback}\n\nWrite an improved solution from the start, one step a line. " + _END,
+        "it, if anything:\n{feedback}\n\nWrite an improved solution from the start, one step a line. " + _END,
         "hint": Form("{question}\n\nHint: the answer is near {answers}.\n\nSolve it step by step, one step a "
                      "line. " + _END, join=", "),
         "decompose": "{question}\n\nWhich easier questions have to be settled first, one after the other? "
@@ -218,6 +225,11 @@ ENGLISH = Words(
                     "<tool>12*7</tool>, and stop; or, where the answer is known, write the line `Answer: "
                     "X`.\n",
                     "{first}\nObservation: {second}"),
+        "play": Form("{question}\n\nLessons from earlier attempts, if any:\n{advice}\n\nWhat was done and "
+                     "seen so far, if anything:\n{history}\n\nActions:\n{actions}\n\nWrite one line of thought. "
+                     "Then write one action on a new line, in the form <tool>ACTION</tool>, and stop. Where "
+                     "an answer is asked for and known, write the line `Answer: X` instead.\n",
+                     "{first}\nObservation: {second}"),
         "reflect": "{question}\n\nAn attempt that failed:\n{attempt}\n\nWhat is known about its outcome:\n"
         "{feedback}\n\nSay in one or two sentences what went wrong and what to do differently next time.\n",
         "remember": Form("{question}\n\nLessons from earlier attempts:\n{lessons}\n\nSolve it step by step, "
@@ -226,6 +238,8 @@ ENGLISH = Words(
         "and the constraints, one a line.\n",
         "instantiate": "{question}\n\nThe problem in short:\n{distilled}\n\nA way that worked for a "
         "problem of its kind:\n{template}\n\nAdapt this way and solve the problem, one step a line. " + _END,
+        "generic": "List what is given and what is asked for. Find what can be worked out first, and work on "
+        "from there, one step at a time. Check the result against what is asked for.\n",
         "thought": "{question}\n\nA right solution:\n{solution}\n\nDescribe in general terms, without this "
         "problem's numbers, how problems of this kind are solved. At most five lines.\n",
         "improve": Form("{question}\n\nVersions of a program for it, from worse to better:\n\n{programs}\n\n"
@@ -234,9 +248,16 @@ ENGLISH = Words(
                         "Version {i}, {second}:\n```\n{first}\n```", "\n\n"),
         "skill": Form("{question}\n\nState:\n{state}\n\nSkills:\n{skills}\n\nReply only with the skill to "
                       "use next, written as in the list, or with done.\n", "- {item}"),
-        "curriculum": Form("State:\n{state}\n\nDone so far:\n{done}\n\nPropose the next task: new, useful, "
-                           "and only a little harder than what is done. Reply with it in one line.\n",
-                           "- {item}"),
+        "curriculum": Form("{question}\n\nState:\n{state}\n\nDone so far:\n{done}\n\nPropose the next task "
+                           "on the way: new, useful, and only a little harder than what is done. Reply with it in "
+                           "one line.\n", "- {item}"),
+        "routine": Form("{question}\n\nState:\n{state}\n\nActions:\n{actions}\n\nPrograms that carried "
+                        "out similar tasks, if any:\n{routines}\n\nWrite a Python function `def act(state):` that "
+                        "returns the list of actions, as strings, that carries the task out from this state. "
+                        "Write only the function, in a block fenced by ```.\n", "```\n{item}\n```", "\n\n"),
+        "repair": "{question}\n\nState now:\n{state}\n\nActions:\n{actions}\n\nThis function was meant to "
+        "carry the task out:\n```\n{code}\n```\n\nWhat happened:\n{error}\n\nWrite the corrected function `def "
+        "act(state):`, for the state as it is now, in a block fenced by ```.\n",
         "confidence": "{question}\n\nSolve it step by step, one step a line. Then write, in a line "
         "`Confidence: N%`, how sure you are to be right. " + _END,
         "unsure": "{question}\n\nSolve it step by step, one step a line, and end with the line `Answer: "

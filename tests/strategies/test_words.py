@@ -7,7 +7,7 @@ from sharpen.score.first_error import judge_prompt
 from sharpen.strategies.words import ENGLISH, NANO_2, ROLES, WORDS, Form, Words
 
 LISTS = {"demos": 2, "known": 2, "history": 2, "programs": 2} | dict.fromkeys(
-    ("candidates", "answers", "lessons", "skills", "done"), 1
+    ("candidates", "answers", "lessons", "skills", "done", "routines"), 1
 )
 
 
