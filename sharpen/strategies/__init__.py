@@ -163,6 +163,14 @@ STRATEGIES: dict[str, StrategyEntry] = _table(
            "2305.04091", ("planned",)),
         E_("progressive_hint", "checks", "earlier answers as hints, until two in a row agree", "G3 E1 C3",
            "2 .. most", "2304.09797", ("hint",)),
+        E_("self_debug", "programs", "a program, revised with what its tests told", "G1 E2 C3",
+           "1 + turns (with explain 1 + 2 turns)", "2304.05128", ("program", "debug", "code")),
+        E_("pass_at_k", "programs", "the likeliest program that passes the public tests", "G1 E2 C2",
+           "samples", "2107.03374", ("code", "tests")),
+        E_("program_of_thoughts", "programs", "a program that assigns the answer", "G1 E2 C1",
+           "1 .. tries (with finish one more)", "2211.12588", ("program", "code")),
+        E_("pal", "programs", "functions with their reasoning as comments vote", "G1 E2 C2", "samples",
+           "2211.10435", ("function", "code")),
     ]
 )  # fmt: skip
 """All strategies by name, in the order of the survey's sections."""
