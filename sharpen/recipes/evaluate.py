@@ -143,5 +143,5 @@ def check(config: Settings) -> Made:
     return Made(policies, {config.tasks: source})
 
 
-TOOLS = ("verifier", "search", "code", "tests", "environment", "helper", "pool", "demos")
+TOOLS = ("verifier", "search", "code", "tests", "environment", "helper", "pool", "demos", "memory")
 """Needs of a strategy that are no prompt roles."""

@@ -28,7 +28,7 @@ class StrategyEntry:
         calls: how many calls it makes, as a formula over its settings.
         source: arXiv id, or ``""``.
         needs: what it cannot do without: prompt roles of ``words``, and ``verifier``, ``search``, ``code``,
-            ``tests``, ``environment``, ``helper`` (a second policy).
+            ``tests``, ``environment``, ``memory``, ``helper`` (a second policy).
     """
 
     name: str
@@ -171,6 +171,15 @@ STRATEGIES: dict[str, StrategyEntry] = _table(
            "1 .. tries (with finish one more)", "2211.12588", ("program", "code")),
         E_("pal", "programs", "functions with their reasoning as comments vote", "G1 E2 C2", "samples",
            "2211.10435", ("function", "code")),
+        E_("tree_of_thoughts", "search", "a tree of partial solutions that the model values itself",
+           "G1 E1 C3", "levels of states * (1 + thoughts * votes); sampled: states * thoughts * (1 + votes)",
+           "2305.10601", ("step", "value")),
+        E_("guided_beam", "search", "beam search by the model's belief in each step", "G1 E1 C3",
+           "samples * levels (and as many evals)", "2305.00633", ("step", "correct")),
+        E_("buffer_of_thoughts", "search", "the stored way that solved a similar problem, adapted",
+           "G3 E0 C1", "2", "2406.04271", ("distil", "instantiate", "memory")),
+        E_("distil_thoughts", "search", "fills the buffer of thoughts on training questions (oracle)",
+           "G3 E2 C3", "2 .. 3", "2406.04271", ("distil", "instantiate", "thought", "verifier")),
     ]
 )  # fmt: skip
 """All strategies by name, in the order of the survey's sections."""

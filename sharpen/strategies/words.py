@@ -226,9 +226,10 @@ ENGLISH = Words(
                     "X`.\n",
                     "{first}\nObservation: {second}"),
         "play": Form("{question}\n\nLessons from earlier attempts, if any:\n{advice}\n\nWhat was done and "
-                     "seen so far, if anything:\n{history}\n\nActions:\n{actions}\n\nWrite one line of thought. "
-                     "Then write one action on a new line, in the form <tool>ACTION</tool>, and stop. Where "
-                     "an answer is asked for and known, write the line `Answer: X` instead.\n",
+                     "seen so far, if anything:\n{history}\n\nActions:\n{actions}\n\nWrite one line of "
+                     "thought. Then write one action on a new line, in the form "
+                     "<tool>ACTION</tool>, and stop. Where an answer is asked for and known, write "
+                     "the line `Answer: X` instead.\n",
                      "{first}\nObservation: {second}"),
         "reflect": "{question}\n\nAn attempt that failed:\n{attempt}\n\nWhat is known about its outcome:\n"
         "{feedback}\n\nSay in one or two sentences what went wrong and what to do differently next time.\n",
@@ -249,15 +250,16 @@ ENGLISH = Words(
         "skill": Form("{question}\n\nState:\n{state}\n\nSkills:\n{skills}\n\nReply only with the skill to "
                       "use next, written as in the list, or with done.\n", "- {item}"),
         "curriculum": Form("{question}\n\nState:\n{state}\n\nDone so far:\n{done}\n\nPropose the next task "
-                           "on the way: new, useful, and only a little harder than what is done. Reply with it in "
-                           "one line.\n", "- {item}"),
+                           "on the way: new, useful, and only a little harder than what is done. Reply with "
+                           "it in one line.\n", "- {item}"),
         "routine": Form("{question}\n\nState:\n{state}\n\nActions:\n{actions}\n\nPrograms that carried "
-                        "out similar tasks, if any:\n{routines}\n\nWrite a Python function `def act(state):` that "
-                        "returns the list of actions, as strings, that carries the task out from this state. "
-                        "Write only the function, in a block fenced by ```.\n", "```\n{item}\n```", "\n\n"),
+                        "out similar tasks, if any:\n{routines}\n\nWrite a Python function `def act(state):` "
+                        "that returns the list of actions, as strings, that carries the task out from this "
+                        "state. Write only the function, in a block fenced by ```.\n",
+                        "```\n{item}\n```", "\n\n"),
         "repair": "{question}\n\nState now:\n{state}\n\nActions:\n{actions}\n\nThis function was meant to "
-        "carry the task out:\n```\n{code}\n```\n\nWhat happened:\n{error}\n\nWrite the corrected function `def "
-        "act(state):`, for the state as it is now, in a block fenced by ```.\n",
+        "carry the task out:\n```\n{code}\n```\n\nWhat happened:\n{error}\n\nWrite the corrected function "
+        "`def act(state):`, for the state as it is now, in a block fenced by ```.\n",
         "confidence": "{question}\n\nSolve it step by step, one step a line. Then write, in a line "
         "`Confidence: N%`, how sure you are to be right. " + _END,
         "unsure": "{question}\n\nSolve it step by step, one step a line, and end with the line `Answer: "
