@@ -15,11 +15,11 @@ from sharpen.tasks.chain import Chain
 from sharpen.tasks.family import ANSWER
 from sharpen.tasks.task import Task, up_to
 
-MISREAD = {"*4": "+4", "-9": "+9"}
-"""What the first pass takes an operation for, wherever all its values then stay in 0 .. 99."""
+MISREAD = {"*3": "+3", "-5": "+5"}
+"""What the first pass takes an operation for, wherever its values then stay in range."""
 MOST_CHECKS = 4
-LEVEL, MOST_OPERATIONS = 1, 3
-TASKS = f"chain:level={LEVEL},max_ops={MOST_OPERATIONS}"
+LARGEST = 20
+TASKS = f"chain:level=1,max_ops=3,max_value={LARGEST}"
 """Where this base's questions come from; it is trained on their ``base`` split."""
 
 
@@ -38,7 +38,7 @@ def misread(task: Task) -> list[str] | None:
     ops: list[str] = list(task.data["ops"])
     wrong = [MISREAD.get(op, op) for op in ops]
     first = _first(task)
-    inside = all(0 <= v <= 99 for v in values(wrong, first))
+    inside = all(0 <= v <= LARGEST for v in values(wrong, first))
     return wrong if inside and values(wrong, first)[-1] != values(ops, first)[-1] else None
 
 
@@ -60,7 +60,7 @@ class Checks:
     """Draws ``Sample``s; sample i is a pure function of (seed, i)."""
 
     def __init__(self) -> None:
-        self._tasks = up_to(Chain(level=LEVEL, max_ops=MOST_OPERATIONS), "base", 6000)
+        self._tasks = up_to(Chain(level=1, max_ops=3, max_value=LARGEST), "base", 6000)
 
     def sample(self, rng: np.random.Generator) -> Sample:
         """One text."""
