@@ -96,6 +96,15 @@ class EngineDesk:
         """See ``Desk``."""
         return await self._barrier.gather(*flows)
 
+    def stream(self, question: Question) -> Stream:
+        """See ``Desk``."""
+        return self.streams.child(question.id, "draws")
+
+    def tokens(self, text: str, most: int) -> tuple[int, str]:
+        """See ``Desk``."""
+        ids = self.policy.tokenizer.encode(text, add_special_tokens=False)
+        return len(ids), str(self.policy.tokenizer.decode(ids[:most]))
+
     # one batch -----------------------------------------------------------------------------------
     def _serve(self, items: Sequence[Item]) -> list[Reply | BaseException | Later]:
         served: list[Reply | BaseException | Later | None] = [None] * len(items)
