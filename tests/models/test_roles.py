@@ -518,3 +518,11 @@ def test_the_frozen_corpora_draw_what_they_drew(mixture, digest):
     rng = stream("frozen").generator()
     texts = [(s.prompt, s.completion) for s in (corpus.sample(rng) for _ in range(300))]
     assert hashlib.sha256(repr(texts).encode()).hexdigest() == digest
+
+
+def test_nano_2s_corpus_and_words_are_frozen_too():
+    rng = stream("frozen").generator()
+    small = Roles(replace(NANO_2, gold=20))
+    texts = [(s.prompt, s.completion) for s in (small.sample(rng) for _ in range(600))]
+    digest = hashlib.sha256(repr(texts).encode()).hexdigest()
+    assert digest == "fc19527309231b043877bc79e4ab8e10fa24c4c38354d0f8bf0525bcdfbbfbb6"
