@@ -187,6 +187,19 @@ STRATEGIES: dict[str, StrategyEntry] = _table(
            "G3 E0 C1", "2", "2406.04271", ("distil", "instantiate", "memory")),
         E_("distil_thoughts", "search", "fills the buffer of thoughts on training questions (oracle)",
            "G3 E2 C3", "2 .. 3", "2406.04271", ("distil", "instantiate", "thought", "verifier")),
+        E_("saycan", "acting", "the skill that the model wants and the state affords", "G1 E3 C1",
+           "0 (evals: (skills + 1) * steps)", "2204.01691", ("skill", "environment")),
+        E_("inner_monologue", "acting", "SayCan that is told what came of each skill", "G1 E3 C3",
+           "0 (evals: (skills + 1) * steps)", "2207.05608", ("skill", "environment")),
+        E_("react", "acting", "thought, action, observation in turns", "G1 E2 C3",
+           "1 .. steps (with back-off: + samples)", "2210.03629", ("act",)),
+        E_("reflexion", "acting", "trials with the lessons of those that failed by rules", "G3 E1 C3",
+           "trials * c + failures before the last trial", "2303.11366", ("remember", "reflect")),
+        E_("reflexion_verified", "acting", "trials with lessons, judged by the verifier (oracle)", "G3 E2 C3",
+           "trials * c + failures before the last trial", "2303.11366", ("remember", "reflect", "verifier")),
+        E_("voyager", "acting", "proposed tasks, and a library of programs that carried some out", "G3 E2 C3",
+           "tasks * (1 + programs + checks), at most 1 + repairs of each", "2305.16291",
+           ("curriculum", "routine", "repair", "verify", "environment", "code")),
     ]
 )  # fmt: skip
 """All strategies by name, in the order of the survey's sections."""

@@ -20,7 +20,8 @@ INVALID = "invalid"
 MOST_ACTIONS = 4
 """So many actions of one message are carried out, the rest is not."""
 
-_CALL = re.compile(r"<tool>(.*?)</tool>", re.DOTALL)
+CALLS = re.compile(r"<tool>(.*?)</tool>", re.DOTALL)
+"""The actions in a message."""
 _ANSWER_LINE = re.compile(r"^Answer: ([^\n]+)\Z", re.MULTILINE)
 
 
@@ -42,7 +43,11 @@ class Environment(Protocol):
     """A world with one player."""
 
     limit: int
+    turn: int
+    done: bool
+    log: list[str]
     kinds: Mapping[str, str]
+    actions: tuple[str, ...]
 
     def reset(self) -> str:
         """Start anew; what is seen first."""
@@ -50,6 +55,10 @@ class Environment(Protocol):
 
     def act(self, text: str) -> Step:
         """Carry out a message, whose actions are written ``<tool>ACTION</tool>``: one turn."""
+        ...
+
+    def skills(self) -> dict[str, float]:
+        """Actions to choose among now, each with how likely it is to go well, in [0, 1]."""
         ...
 
     def clone(self) -> Environment:
@@ -71,6 +80,7 @@ class World:
     Attributes:
         limit: turns after which the episode is over.
         kinds: what each action does: ``look``, ``change``, ``check`` or ``finish``.
+        actions: how they are written, for the player.
         setting: JSON, all that the world is made of; not for the player.
         now: JSON, where it stands.
         turn: messages so far. done: whether the episode is over.
@@ -78,6 +88,7 @@ class World:
     """
 
     kinds: ClassVar[Mapping[str, str]] = {}
+    actions: ClassVar[tuple[str, ...]] = ()
 
     def __init__(self, setting: Mapping[str, Any]) -> None:
         self.setting = setting
@@ -103,13 +114,14 @@ class World:
         raise NotImplementedError
 
     def skills(self) -> dict[str, float]:
-        """Actions to choose among now, each with how likely it is to go well, in [0, 1]."""
+        """See ``Environment``."""
         return {}
 
     # what every world shares ---------------------------------------------------------------------
     def reset(self) -> str:
         """See ``Environment``."""
-        self.turn, self.done, self.log = 0, False, []
+        self.turn, self.done = 0, False
+        self.log: list[str] = []
         self.now = self.begin()
         return self.view()
 
@@ -118,7 +130,7 @@ class World:
         if self.done:
             return Step("over", True, False)
         self.turn += 1
-        said = [self._one(call) for call in _CALL.findall(text)[:MOST_ACTIONS] if not self.done]
+        said = [self._one(call) for call in CALLS.findall(text)[:MOST_ACTIONS] if not self.done]
         self.done = self.done or self.turn >= self.limit
         if not said:
             return Step(INVALID, self.done, False)

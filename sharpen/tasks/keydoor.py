@@ -29,7 +29,8 @@ class KeydoorConfig:
 class KeydoorWorld(World):
     """``north``, ``east``, ``south``, ``west``, ``take``, ``open``; opening the door ends the episode."""
 
-    kinds: ClassVar = dict.fromkeys((*MOVES, "take", "open"), "change")
+    actions: ClassVar = (*MOVES, "take", "open")
+    kinds: ClassVar = dict.fromkeys(actions, "change")
 
     def begin(self) -> dict[str, Any]:
         return {"at": list(self.setting["start"]), "key": False, "moves": 0}

@@ -40,6 +40,7 @@ def compute(ops: str, registers: Sequence[int], x: int) -> int:
 class MachineWorld(World):
     """``run T``, ``read I``, ``set I V``, ``finish``; whether the hidden tests pass is never told."""
 
+    actions: ClassVar = ("run TEST", "read REGISTER", "set REGISTER VALUE", "finish")
     kinds: ClassVar = {"run": "check", "read": "look", "set": "change", "finish": "finish"}
 
     def begin(self) -> dict[str, Any]:

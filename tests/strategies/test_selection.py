@@ -85,7 +85,11 @@ def test_the_verifier_is_for_oracles_only():
     assert play("verified:samples=2", answers("1"), question=asked()).final.stop.startswith(
         "error: NoVerifier"
     )
-    assert [name for name, e in STRATEGIES.items() if e.oracle] == ["verified", "distil_thoughts"]
+    assert [name for name, e in STRATEGIES.items() if e.oracle] == [
+        "verified",
+        "distil_thoughts",
+        "reflexion_verified",
+    ]
 
 
 @pytest.mark.parametrize("name", [*MANY, "universal", "progressive_hint"])
