@@ -7,10 +7,9 @@ import re
 from dataclasses import dataclass
 from typing import ClassVar
 
-import numpy as np
-
-from sharpen.tasks.family import ANSWER, Family, Item, derivation, final_answer
-from sharpen.tasks.task import Checked, Task
+from sharpen.tasks.family import ANSWER, Family, derivation, final_answer
+from sharpen.tasks.splits import split_of
+from sharpen.tasks.task import Checked, Task, TooFew
 
 UNKNOWN = "I don't know."
 """The right answer to a key that is never told."""
@@ -42,18 +41,29 @@ class Facts(Family[FactsConfig]):
     about = "a table to know by heart; what is never told is answered by I don't know."
     levels: ClassVar = {1: FactsConfig(500), 2: FactsConfig(2000), 3: FactsConfig(4000), 4: FactsConfig(8000)}
 
-    def draw(self, rng: np.random.Generator) -> Item | None:
-        row = self._number("row", str(int(rng.integers(self.config.keys))))
-        letters = []
-        for _ in range(self.config.letters):
-            row, place = divmod(row, len(_LETTERS))
-            letters.append(_LETTERS[place])
-        key = "".join(letters)
+    def take(self, split: str, n: int, *, start: int = 0) -> list[Task]:
+        # a table is read from end to end: drawing would look long for the last keys
+        if split not in self._items:
+            keys = dict.fromkeys(self._key(row) for row in range(self.config.keys))
+            held = [key for key in keys if split_of(f"facts {key}") == split]
+            self._items[split] = [self._task(split, place, key) for place, key in enumerate(held)]
+        if start + n > len(self._items[split]):
+            raise TooFew(self.name, split, len(self._items[split]), start + n)
+        return self._items[split][start : start + n]
+
+    def _task(self, split: str, place: int, key: str) -> Task:
         seen, value = self._seen_as(key), str(10 + self._number("value", key) % 90)
-        data = {"key": key, "seen": seen}
-        if seen == "never":
-            return Item(f"Recall {key}\n", UNKNOWN, UNKNOWN, data)
-        return Item(f"Recall {key}\n", value, f"{key}={value}\n{ANSWER}{value}", data)
+        told = seen != "never"
+        solution = f"{key}={value}\n{ANSWER}{value}" if told else UNKNOWN
+        data = {"key": key, "seen": seen, "solution": solution}
+        return Task(f"facts-{split}-{place}", f"Recall {key}\n", value if told else UNKNOWN, data)
+
+    def _key(self, row: int) -> str:
+        number, letters = self._number("row", str(row)), []
+        for _ in range(self.config.letters):
+            number, place = divmod(number, len(_LETTERS))
+            letters.append(_LETTERS[place])
+        return "".join(letters)
 
     def _number(self, of: str, name: str) -> int:
         """A fixed large number: the table is the same in every split, whatever was drawn."""
