@@ -38,8 +38,8 @@ class Question:
             completion without any gold.
         memory: what was learnt on training questions beforehand, as key and content: problems in short and
             ways to solve them (``distil_thoughts``), or tasks and programs that carry them out (``voyager``).
-        score: what a program is worth, larger is better; ``-inf`` where it fails. None where programs are not
-            scored.
+        score: what a program is worth, larger is better, and one line on what went wrong; ``-inf`` where it
+            fails. None where programs are not scored.
     """
 
     id: str
@@ -53,7 +53,7 @@ class Question:
     demos: Sequence[tuple[str, str]] = ()
     pool: Sequence[tuple[str, str]] = ()
     memory: Sequence[tuple[str, str]] = ()
-    score: Callable[[str], float] | None = None
+    score: Callable[[str], tuple[float, str]] | None = None
 
     @property
     def verifier(self) -> Callable[[str], Verdict]:
