@@ -204,6 +204,17 @@ STRATEGIES: dict[str, StrategyEntry] = _table(
         E_("voyager", "acting", "proposed tasks, and a library of programs that carried some out", "G3 E2 C3",
            "tasks * (1 + programs + checks), at most 1 + repairs of each", "2305.16291",
            ("curriculum", "routine", "repair", "verify", "environment", "code")),
+        E_("refiner", "trained", "a trained critic gives hints, the policy revises", "G4 E3 C3",
+           "2 * rounds", "2304.01904", ("critique", "revise", "helper")),
+        E_("self_correction", "trained", "a trained corrector rewrites the answer", "G4 E3 C3",
+           "1 + corrections", "2211.00053", ("revise", "helper")),
+        E_("self_prm", "judged", "the policy judges its samples step by step", "G1 E1 C2",
+           "samples + judgments of each that has an answer (with reference + 1)", "2505.11227", ("judge",)),
+        E_("least_overthinking", "judged", "of several attempts at acting, the one that overthinks least",
+           "G1 E1 C2", "attempts * turns (by judge: + 1 .. 1 + retries each)", "2502.08235",
+           ("play", "environment")),
+        E_("stated_confidence", "judged", "the answer, and how sure the model says it is", "G1 E1 C1",
+           "1 (reflect: 2)", "2504.06564"),
     ]
 )  # fmt: skip
 """All strategies by name, in the order of the survey's sections."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cache
 from typing import Any
 
@@ -25,8 +25,8 @@ Script = Callable[[str], str]
 
 @cache
 def policy() -> Policy:
-    """nano: its tokenizer writes any ASCII text."""
-    return load_policy("nano")
+    """nano with room for long prompts: its tokenizer writes any ASCII text."""
+    return replace(load_policy("nano"), context=8192)
 
 
 @dataclass
