@@ -26,7 +26,7 @@ class StrategyEntry:
         kind: its place in the taxonomy of arXiv 2407.11511: generation G1-G4, evaluation E0-E3, control
             C1-C3.
         calls: how many calls it makes, as a formula over its settings.
-        source: arXiv id, or ``""``.
+        source: arXiv id or DOI, or ``""``.
         needs: what it cannot do without: prompt roles of ``words``, and ``verifier``, ``search``, ``code``,
             ``tests``, ``environment``, ``memory``, ``helper`` (a second policy).
     """
