@@ -1,0 +1,293 @@
+"""Do reasoning models know when they are right (arXiv 2504.06564)? ``python experiments/confidence.py``.
+
+One base learns a table of facts and chains of arithmetic. Its children: I answers in short, and says "I don't
+know" where it has never been told; S works in steps and was never shown that; S-idk is S with the same
+examples of it; R is S after outcome-only training on chains (the recipe online_rft). I, S and S-idk are
+taught to state a confidence by the same targets: how often the base is right, on questions of the dev split.
+Every step lies in a run's folder: a stopped experiment goes on, and ``sharpen calibrate`` reads it.
+``tables.py`` reads the result.
+"""
+
+from __future__ import annotations
+
+import argparse
+import datetime
+import json
+import shlex
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from confidence_report import CHAIN, FACTS, NAMES, report
+
+from sharpen.learn.config import LearnConfig, OptimizerConfig
+from sharpen.learn.row import Row
+from sharpen.learn.rows import row_of_text
+from sharpen.recipes import online_rft
+from sharpen.recipes.execute import code_digest, execute
+from sharpen.runs.config import load
+from sharpen.runs.journal import Journal
+from sharpen.runs.manifest import read_manifest
+from sharpen.runs.step import CHECKPOINTS, slug_of
+from sharpen.sample.episode import Finish
+from sharpen.sample.exact import environment
+from sharpen.sample.law import GREEDY, SamplingLaw
+from sharpen.sample.policy import Policy
+from sharpen.score.confidence import declines
+from sharpen.tasks.facts import UNKNOWN, statement
+from sharpen.tasks.task import Task, up_to
+from sharpen.verbs.asking import Asking, Reward
+from sharpen.verbs.run import Run
+from sharpen.verbs.seeds import seed_folder, write_plan
+
+ASKING = {CHAIN: Asking(140), FACTS: Asking(40)}
+JUDGE = Reward("stated:source")
+PUBLISHED = SamplingLaw(temperature=0.6, top_p=0.95)
+CHILDREN = ("I", "S", "S-idk", "R")
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Sizes. ``told_often``, ``told_rarely``: copies of a statement among the base's rows; ``asked``: of a
+    question of train."""
+
+    told_often: int = 40
+    told_rarely: int = 8
+    asked: int = 4
+    chains: int = 300
+    base_steps: int = 700
+    short_steps: int = 100
+    child_steps: int = 50
+    dev: int = 150
+    base_samples: int = 8
+    confidence_steps: int = 30
+    rl_queries: int = 384
+    rl_steps: int = 20
+    exam: int = 880
+    some: int = 250
+    rivals: int = 125
+    rival_samples: int = 4
+
+
+TINY = Plan(2, 1, 1, 20, 2, 2, 2, 8, 2, 2, 8, 2, 12, 6, 4, 2)
+
+
+def rows(policy: Policy, pairs: Sequence[tuple[str, str]]) -> list[Row]:
+    """Prompts and what is to be said, the end token included."""
+    ids: Any = policy.tokenizer.encode
+    return [
+        row_of_text(
+            ids(prompt, add_special_tokens=False),
+            ids(text, add_special_tokens=False),
+            key=f"{i}",
+            eos_id=policy.eos_ids[0],
+        )
+        for i, (prompt, text) in enumerate(pairs)
+    ]
+
+
+def told(run: Run, plan: Plan) -> list[tuple[str, str]]:
+    """The base's text: statements of keys of every split, and questions of train, short and worked."""
+    facts = run.source(FACTS)
+    times = {"often": plan.told_often, "rarely": plan.told_rarely, "never": 0}
+    known = [t for split in ("train", "dev", "test") for t in up_to(facts, split, 1000)]
+    pairs = [("\n" + t.data["key"], statement(t)[len(t.data["key"]) :]) for t in known
+             for _ in range(times[t.data["seen"]])]  # fmt: skip
+    for t in up_to(facts, "train", 1000):
+        if t.data["seen"] != "never":
+            pairs += [(str(t.prompt), text) for text in (worked(t), short(t))] * plan.asked
+    return pairs + [(str(t.prompt), worked(t)) for t in run.source(CHAIN).take("train", plan.chains)]
+
+
+def short(task: Task) -> str:
+    """The answer alone."""
+    return task.answer if task.answer == UNKNOWN else f"Answer: {task.answer}"
+
+
+def worked(task: Task) -> str:
+    """The answer with its steps."""
+    assert task.solution is not None
+    return task.solution
+
+
+def examples(run: Run, plan: Plan, child: str) -> list[tuple[str, str]]:
+    """What a child is tuned on: questions of train. Rows of never-told keys are those of "I don't know"."""
+    say = short if child == "I" else worked
+    facts = [t for t in up_to(run.source(FACTS), "train", 1000) if child != "S" or t.data["seen"] != "never"]
+    return [(str(t.prompt), say(t)) for t in [*facts, *run.source(CHAIN).take("train", plan.chains)]]
+
+
+def teach(run: Run, policy: Policy, learnt: Sequence[Row], steps: int, lr: float, name: str) -> Policy:
+    """All weights, one straight fall of the rate."""
+    optimizer = OptimizerConfig(
+        lr=lr, schedule="linear", warmup_steps=min(10, steps - 1), total_steps=steps, min_lr=lr / 10
+    )
+    config = LearnConfig(steps=steps, batch_rows=64)
+    return run.learn(run.learner(policy, optimizer), list(learnt), config, name=name).policy
+
+
+def held_out(run: Run, plan: Plan) -> dict[str, list[Task]]:
+    """Questions of dev, on which confidence is taught."""
+    return {CHAIN: run.source(CHAIN).take("dev", plan.dev), FACTS: up_to(run.source(FACTS), "dev", plan.dev)}
+
+
+def targets(run: Run, base: Policy, plan: Plan) -> dict[str, int]:
+    """Question -> how often the base is right, in tens of percent."""
+    found = {}
+    for source, tasks in held_out(run, plan).items():
+        with run.scope(NAMES[source]):
+            groups = run.sample(base, tasks, n=plan.base_samples, law=SamplingLaw(), asking=ASKING[source])
+            groups = run.score(groups, JUDGE, tasks=source, name="targets")
+        found |= {c.task.id: 10 * round(10 * float(c.correct.mean())) for c in groups.columns}
+    return found
+
+
+def confidence_rows(run: Run, policy: Policy, plan: Plan, wanted: dict[str, int]) -> list[Row]:
+    """The child's own greedy answers, each followed by the target: only that has weight."""
+    out = []
+    for source, tasks in held_out(run, plan).items():
+        with run.scope(NAMES[source]):
+            groups = run.sample(policy, tasks, n=1, law=GREEDY, asking=ASKING[source])
+        for group in groups:
+            episode = group.episodes[0]
+            if episode.finish is not Finish.EOS or declines(episode.text):
+                continue
+            stated: Any = policy.tokenizer.encode(
+                f"\nConfidence: {wanted[group.task.id]}%", add_special_tokens=False
+            )
+            out.append(row_of_text(episode.tokens[:-1], stated, key=episode.key, eos_id=policy.eos_ids[0]))
+    return out
+
+
+def exam(
+    run: Run, policy: Policy, plan: Plan, name: str, law: SamplingLaw, *, n: int = 1, items: int = 0
+) -> None:
+    """Answer the test questions; ``items`` of them, and then no facts, or all."""
+    sources = {CHAIN: items or plan.exam} | ({} if items else {FACTS: 1000})
+    with run.scope(name):
+        for source, wanted in sources.items():
+            asked = up_to(run.source(source), "test", wanted)
+            with run.scope(NAMES[source]):
+                groups = run.sample(policy, asked, n=n, law=law, asking=ASKING[source])
+                run.score(groups, JUDGE, tasks=source, name="exam")
+
+
+def examine(run: Run, policy: Policy, plan: Plan) -> None:
+    """The exam and its controls: other temperatures, several attempts, and answering at all costs."""
+    exam(run, policy, plan, "exam", PUBLISHED)
+    for temperature in (0.0, 1.0):
+        exam(run, policy, plan, f"T{temperature:g}", SamplingLaw(temperature), items=plan.some)
+    exam(run, policy, plan, "rivals", SamplingLaw(), n=plan.rival_samples, items=plan.rivals)
+    banned: Any = policy.tokenizer.encode(UNKNOWN[0], add_special_tokens=False)
+    law = SamplingLaw(PUBLISHED.temperature, top_p=PUBLISHED.top_p, banned=tuple(banned))
+    with run.scope("forced"):
+        groups = run.sample(
+            policy, up_to(run.source(FACTS), "test", 1000), n=1, law=law, asking=ASKING[FACTS]
+        )
+        run.score(groups, JUDGE, tasks=FACTS, name="exam")
+
+
+def checkpoint(folder: Path, otherwise: Path | None = None) -> Path:
+    """The policy that the last learn step of a run made; ``otherwise`` where none learnt anything."""
+    steps = read_manifest(folder).steps
+    keys = [k for k, s in steps.items() if k.rpartition("/")[2].startswith("learn:") and s["checkpoints"]]
+    if not keys and otherwise is not None:
+        return otherwise
+    return folder / CHECKPOINTS / slug_of(keys[-1]) / "final" / "policy"
+
+
+def opened(folder: Path, seed: int) -> Journal:
+    """The run's journal, begun or gone on with."""
+    surroundings = {"code": code_digest(), "numerics": environment()}
+    if (folder / "manifest.jsonl").exists():
+        return Journal.open(folder, environment=surroundings)
+    return Journal.create(folder, {"recipe": "confidence", "seed": seed, **surroundings}, "")
+
+
+def make_base(folder: Path, base: str, plan: Plan) -> Path:
+    """The one base of all children and seeds."""
+    with opened(folder, 0) as journal:
+        run = Run(journal, seed=0)
+        policy = run.policy(base)
+        teach(run, policy, rows(policy, told(run, plan)), plan.base_steps, 4e-3, "base")
+    return checkpoint(folder)
+
+
+def children(folder: Path, base: Path, seed: int, plan: Plan) -> None:
+    """One seed: the children, taught and examined."""
+    with opened(folder, seed) as journal:
+        run = Run(journal, seed=seed)
+        start = run.policy(str(base))
+        with run.scope("base"):
+            wanted = targets(run, start, plan)
+        for child in ("I", "S", "S-idk"):
+            with run.scope(child):
+                steps = plan.short_steps if child == "I" else plan.child_steps
+                plain = teach(run, start, rows(start, examples(run, plan, child)), steps, 1e-3, "answers")
+                exam(run, plain, plan, "no-confidence", PUBLISHED)
+                taught = confidence_rows(run, plain, plan, wanted)
+                policy = teach(run, plain, taught, plan.confidence_steps, 5e-4, "confidence")
+                examine(run, policy, plan)
+        with run.scope("R"):
+            examine(run, run.policy(str(outcome_trained(folder, seed, plan))), plan)
+
+
+def outcome_trained(folder: Path, seed: int, plan: Plan) -> Path:
+    """R: S after the recipe online_rft on chains, in a run of its own."""
+    (key,) = [k for k, s in read_manifest(folder).steps.items() if k.startswith("S/learn") and
+              s["name"] == "confidence"]  # fmt: skip
+    start = folder / CHECKPOINTS / slug_of(key) / "final" / "policy"
+    inner = folder.with_name(f"{folder.name}-R")
+    settings = [f"model={start}", f"tasks={CHAIN}", "verifier=stated:source", "max_new_tokens=140",
+                f"queries={plan.rl_queries}", f"pool={8 * plan.rl_queries}", f"steps={plan.rl_steps}",
+                "optimizer.lr=1e-3", f"held_out={plan.some}", "held_out_sampled=1"]  # fmt: skip
+    config = load(online_rft.Settings, None, settings)
+    if not inner.with_suffix(".done").exists():
+        execute("online_rft", config, inner, seed, resume=(inner / "manifest.jsonl").exists())
+        inner.with_suffix(".done").touch()
+    return checkpoint(inner, start)
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    """Command line."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--base", default="nano")
+    parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--runs", type=Path, default=Path("runs/experiments"))
+    parser.add_argument("--results", type=Path, default=Path(__file__).parent / "results")
+    parser.add_argument("--tiny", action="store_true", help="sizes that show nothing, in seconds")
+    args = parser.parse_args(argv)
+    plan = TINY if args.tiny else Plan()
+    folder = args.runs / args.base / "confidence"
+    write_plan(folder, "confidence", range(args.seeds), "")
+    base = make_base(folder / "base", args.base, plan)
+    for seed in range(args.seeds):
+        children(seed_folder(folder, seed), base, seed, plan)
+        print(f"seed {seed} is done", flush=True)
+    given = [f"--base={args.base}"] * (args.base != "nano") + [f"--seeds={args.seeds}"] * (args.seeds != 3)
+    result = {
+        "experiment": "confidence",
+        "base": args.base,
+        "checksum": read_manifest(folder / "base").steps["policy:0"]["result"]["version"],
+        "command": shlex.join(["python", "experiments/confidence.py", *given]),
+        "date": datetime.date.today().isoformat(),
+        "seeds": args.seeds,
+        "plan": asdict(plan),
+        "seconds": seconds(folder),
+        **report(folder, args.seeds, CHILDREN),
+    }
+    path = args.results / f"confidence-{args.base}.json"
+    path.write_text(json.dumps(result, separators=(",", ":")) + "\n")
+    print(path)
+
+
+def seconds(folder: Path) -> int:
+    """What all steps took."""
+    lines = [line for path in folder.rglob("timing.jsonl") for line in path.read_text().splitlines()]
+    return round(float(np.sum([json.loads(line)["seconds"] for line in lines])))
+
+
+if __name__ == "__main__":
+    main()
