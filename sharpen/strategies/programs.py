@@ -25,8 +25,8 @@ from sharpen.strategies.ask import Ask, Final, Reply
 from sharpen.strategies.selection import elected, plain, texts
 from sharpen.tasks.task import Task
 
-SECONDS, WALL, MEMORY = 2, 10.0, 256
-"""Limits of one run: CPU and wall seconds, MiB."""
+SECONDS, WALL, MEMORY = 2, 30.0, 256
+"""Limits of one run: CPU seconds, wall seconds (so many that a busy machine does not decide), MiB."""
 MODULES = (
     "math", "cmath", "fractions", "decimal", "statistics", "numbers", "operator", "itertools", "functools",
     "collections", "heapq", "bisect", "string", "re", "datetime", "calendar", "copy", "typing", "dataclasses",
@@ -234,7 +234,7 @@ async def check(ask: Ask, reply: Reply) -> Verdict:
     question = ask.question
     if not question.tests:
         raise SharpenError("this strategy needs public tests, and the question has none")
-    verifier = CodeVerifier(SECONDS, WALL, MEMORY, question.unsafe)
+    verifier = CodeVerifier(SECONDS, memory_mib=MEMORY, unsafe=question.unsafe)
     task = Task(question.id, question.prompt, "", {"tests": list(question.tests)})
     ask.tool()
     verdict = await asyncio.to_thread(verifier, task=task, episode=reply.episode)

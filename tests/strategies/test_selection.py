@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from itertools import product
+
 import numpy as np
 import pytest
 
 from sharpen.errors import SharpenError
 from sharpen.score.verdict import Verdict
+from sharpen.select import votes
 from sharpen.strategies import STRATEGIES, strategy
 from sharpen.strategies.ask import Budget
 from tests.strategies.scripted import answers, asked, play
@@ -42,6 +45,18 @@ def test_all_without_answer_is_no_answer(name):
     assert final.answer is None
     assert not final.confidence
     assert final.stop == "done"
+
+
+@pytest.mark.parametrize(("p", "right", "covered"), [(0.6, 0.68256, 0.98976), (0.4, 0.31744, 0.92224)])
+def test_votes_help_above_one_half_and_hurt_below(p, right, covered):
+    # five independent votes between two answers: exact, by every pattern of right and wrong
+    won = seen = 0.0
+    for pattern in product((True, False), repeat=5):
+        chance = p ** sum(pattern) * (1 - p) ** (5 - sum(pattern))
+        names = ["1" if good else "2" for good in pattern]
+        won += chance * (names[votes.majority(names).index] == "1")
+        seen += chance * ("1" in names)
+    assert (won, seen) == pytest.approx((right, covered))
 
 
 def test_all_equal_is_certain():
