@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Sequence
+from pathlib import Path
 
-from sharpen.cli.parsing import Parser, count
+from sharpen.cli.parsing import Parser, count, free_folder
 from sharpen.errors import SharpenError
 
 
@@ -26,7 +28,7 @@ def eval_(argv: Sequence[str]) -> int:
         help="several strategies, on the same questions and samples",
     )  # fmt: skip
     parser.add_argument("-n", type=count, metavar="N", help="questions (default: 200)")
-    parser.add_argument("--figure", metavar="FILE", help="accuracy against tokens as FILE.svg")
+    parser.add_argument("--figure", metavar="FILE", type=Path, help="accuracy against tokens as FILE.svg")
     parser.starting("evaluate")
     args = parser.read(argv)
     if args is None:
@@ -40,7 +42,28 @@ def eval_(argv: Sequence[str]) -> int:
     told = [f"model={args.model}", f"tasks={args.tasks}"]
     told += [f"strategies={json.dumps(chosen)}"] if chosen else []
     told += [f"questions={args.n}"] if args.n else []
-    return start("evaluate", [*told, *args.settings], args)
+    if args.figure is None:
+        return start("evaluate", [*told, *args.settings], args)
+
+    from sharpen.studio.figures import check_svg
+
+    path = check_svg(args.figure)
+    args.out = args.out or free_folder("evaluate")
+    code = start("evaluate", [*told, *args.settings], args)
+    if code == 0 and not args.dry_run:
+        draw(args.out, path)
+        print(f"figure  {path}", file=sys.stderr if args.json else sys.stdout)
+    return code
+
+
+def draw(folder: Path, path: Path) -> None:
+    """The figure of a run, or of one with several seeds."""
+    from sharpen.studio.strategies import read_strategies
+    from sharpen.studio.strategies_figure import write_figure
+    from sharpen.verbs.seeds import read_plan, seed_folder
+
+    plan = read_plan(folder)
+    write_figure(read_strategies([seed_folder(folder, s) for s in plan[1]] if plan else [folder]), path)
 
 
 def listed(text: str) -> list[str]:

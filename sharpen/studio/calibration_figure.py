@@ -1,46 +1,23 @@
-"""The reliability diagram and the risk-coverage curve of a run as one SVG file.
-
-The same numbers give the same bytes.
-"""
+"""The reliability diagram and the risk-coverage curve of a run as one SVG file."""
 
 from __future__ import annotations
 
-import io
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from sharpen.errors import SharpenError, missing
+from sharpen.studio.figures import INK, check_svg, svg, write_svg
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
 
-INK = "#767676"
-"""Of all lines and letters: its contrast is 4.5 on white, 4.6 on black, and nothing is painted behind it."""
 COLOURS = {
     "stated": "#d1495b",
     "vote share": "#2f83c6",
     "self-certainty": "#2a9d6e",
     "log-probability": "#a8770f",
     "entropy": "#9a66c9",
-}
-STYLE: dict[Any, Any] = {
-    "svg.hashsalt": "sharpen",  # else ids are drawn at random
-    "svg.fonttype": "path",
-    "font.size": 9,
-    "text.color": INK,
-    "axes.edgecolor": INK,
-    "axes.labelcolor": INK,
-    "axes.titlesize": 9,
-    "axes.spines.top": False,
-    "axes.spines.right": False,
-    "xtick.color": INK,
-    "ytick.color": INK,
-    "grid.color": INK,
-    "grid.alpha": 0.25,
-    "axes.grid": True,
-    "axes.axisbelow": True,
-    "legend.frameon": False,
 }
 
 
@@ -49,39 +26,20 @@ def write_figure(found: Mapping[str, Any], path: Path) -> None:
 
     Raises SharpenError where the name does not end in ``.svg``, or matplotlib is not installed.
     """
-    if path.suffix != ".svg":
-        raise SharpenError(f"--figure {path}: only .svg is written")
-    data = figure(found)
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(data)
-    except OSError as e:
-        raise SharpenError(f"cannot write {path}: {e.strerror or e}") from None
+    write_svg(figure(found), check_svg(path))
 
 
 def figure(found: Mapping[str, Any]) -> bytes:
     """The SVG; see ``write_figure``."""
-    try:
-        from matplotlib import rc_context
-        from matplotlib.backends.backend_svg import FigureCanvasSVG
-        from matplotlib.figure import Figure
-    except ImportError:
-        raise missing("--figure", "matplotlib", "figures") from None
     scaled = [s for s in found["signals"] if s["scale"] and s["n"]]
-    with rc_context(STYLE):
-        # no pyplot: it keeps figures and a backend for the whole process
-        drawn = Figure(figsize=(7.2 if scaled else 3.8, 3.9), layout="constrained")
-        FigureCanvasSVG(drawn)
-        drawn.patch.set_alpha(0)
+
+    def draw(drawn: Figure) -> None:
         axes = drawn.subplots(1, 2 if scaled else 1, squeeze=False)[0]
-        for ax in axes:
-            ax.patch.set_alpha(0)
         if scaled:
             _reliability(axes[0], scaled)
         _risk(axes[-1], [s for s in found["signals"] if s["n"]])
-        held = io.BytesIO()
-        drawn.savefig(held, format="svg", metadata={"Date": None, "Creator": None})
-    return held.getvalue()
+
+    return svg(draw, 7.2 if scaled else 3.8, 3.9)
 
 
 def _reliability(ax: Axes, signals: list[Mapping[str, Any]]) -> None:

@@ -12,13 +12,14 @@ from sharpen.cli import main
 from sharpen.cli.evaluating import listed
 from sharpen.errors import SharpenError
 from sharpen.recipes.execute import execute
-from sharpen.runs.config import load
+from sharpen.runs.config import change
 from sharpen.runs.store import compare_exact, read_manifest, unit_files
 from sharpen.sample.fake import FakeEngine
 from sharpen.sample.native import NativeEngine
 from sharpen.strategies import STRATEGIES
 from sharpen.strategies.ask import Final
 from sharpen.studio.strategies import read_strategies
+from sharpen.studio.strategies_figure import _side_by_side, figure, write_figure
 from tests.tiny import finished, settings
 
 NAMES = ["greedy", "self_consistency:samples=4", "borda:samples=4"]
@@ -85,9 +86,7 @@ def test_a_killed_evaluation_goes_on_to_the_same_bytes(tmp_path, die, monkeypatc
 def test_a_strategy_added_later_answers_from_the_samples_that_there_are(tmp_path):
     config = settings("evaluate", "strategies=[self_consistency:samples=4]")
     execute("evaluate", config, tmp_path / "run")
-    more = load(type(config), overrides=(), tiny=True).model_copy(
-        update={**config.model_dump(), "strategies": ("self_consistency:samples=4", "first:samples=4")}
-    )
+    more = change(config, ["strategies=[self_consistency:samples=4, first:samples=4]"])
     execute("evaluate", more, tmp_path / "run", resume=True)
     assert rows(tmp_path / "run")["first:samples=4"]["shared"] == 1
 
@@ -161,3 +160,24 @@ def test_the_command(tmp_path, capsys, monkeypatch):
 def test_lists_of_strategies():
     assert listed("a,b:x=1,y=2,c") == ["a", "b:x=1,y=2", "c"]
     assert listed("") == []
+
+
+def test_the_figure_has_the_same_bytes_and_every_strategy(tmp_path, capsys):
+    run = finished("evaluate")
+    lines = read_strategies([run])
+    data = figure(lines)
+    assert data == figure(lines)
+    assert data.startswith(b"<?xml")
+    assert [line.best for line in lines].count(True) >= 1
+    assert main(["eval", "nano", "--tasks", "countdown", "--tiny", "--figure", str(tmp_path / "x.png")]) == 2
+    assert "only .svg is written" in capsys.readouterr().err
+    write_figure(lines, tmp_path / "new" / "x.svg")
+    assert (tmp_path / "new" / "x.svg").read_bytes() == data
+
+
+def test_points_of_equal_cost_stand_side_by_side():
+    places = _side_by_side([10.0, 100.0, 100.0, 101.0, 200.0])
+    assert places[0] == 10
+    assert places[2] == 100
+    assert places == sorted(places)
+    assert len(set(places)) == 5

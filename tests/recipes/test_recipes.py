@@ -10,13 +10,14 @@ from sharpen import recipes
 from sharpen.cli import main
 from sharpen.errors import SharpenError
 from sharpen.recipes.execute import execute
+from sharpen.recipes.settings import SelfTraining
 from sharpen.runs.store import compare_exact, read_manifest
 from tests import tiny
 from tests.tiny import rounds, steps, stored
 
 settings = partial(tiny.settings, pinned=False)  # what `--tiny` gives
 finished = partial(tiny.finished, pinned=False)
-NAMES = sorted(recipes.RECIPES)
+NAMES = sorted(name for name, e in recipes.RECIPES.items() if issubclass(e.load()[1], SelfTraining))
 CHECKLIST = (
     "accuracy_greedy",
     "accuracy_greedy_low",
