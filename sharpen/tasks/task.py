@@ -88,6 +88,11 @@ def hidden(tasks: Sequence[Task]) -> list[Task]:
     return [_HiddenTask(t.id, t.prompt, "", {}) for t in tasks]
 
 
+def is_hidden(task: Task) -> bool:
+    """Whether the task's gold is out of reach."""
+    return isinstance(task, _HiddenTask)
+
+
 def hint(prompt: Prompt, answer: str, form: str) -> Prompt:
     """The question with its answer given away, as STaR's rationalization asks it (arXiv 2203.14465).
 

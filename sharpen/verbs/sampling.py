@@ -20,7 +20,7 @@ from sharpen.sample.policy import Policy
 from sharpen.sample.text import Rendered, decode, render
 from sharpen.score.group import Groups
 from sharpen.score.table import episodes_to_table, table_to_episodes, table_unit
-from sharpen.tasks.task import Task
+from sharpen.tasks.task import Task, is_hidden
 from sharpen.verbs.agreement import CHECKED, agreement
 from sharpen.verbs.asking import Asking
 
@@ -45,7 +45,8 @@ def round_of(pool: Sequence[Task], n: int, r: int, names: Stream) -> list[Task]:
 
 def tasks_digest(tasks: Sequence[Task]) -> str:
     """A hash of what is asked and of its gold."""
-    rows = [[t.id, t.prompt, t.answer, dict(t.data)] for t in tasks]
+    # what is hidden from a method is no input of it either
+    rows = [[t.id, t.prompt, *(() if is_hidden(t) else (t.answer, dict(t.data)))] for t in tasks]
     return hashlib.blake2b(json.dumps(rows, sort_keys=True).encode(), digest_size=16).hexdigest()
 
 
