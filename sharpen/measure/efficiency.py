@@ -12,12 +12,12 @@ from itertools import pairwise
 from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 
 from sharpen.errors import SharpenError
 from sharpen.sample.episode import Finish
 from sharpen.score.group import Columns, Groups
-from sharpen.select.pairs import usable
+from sharpen.select.pairs import Right, usable
 
 REFLECTION_WORDS = ("wait", "alternatively", "but", "hmm", "check", "however")
 
@@ -44,9 +44,9 @@ class Inherent(NamedTuple):
     questions: int
 
 
-def inherent_efficiency(groups: Groups) -> Inherent:
+def inherent_efficiency(groups: Groups, right: Right = usable) -> Inherent:
     """How much shorter the policy's own shortest right answers are than its longest."""
-    ratios = [r for c in groups.columns if (r := length_ratio(c.lengths, usable(c))) is not None]
+    ratios = [r for c in groups.columns if (r := length_ratio(c.lengths, right(c))) is not None]
     if not ratios:
         return Inherent(None, None, 0)
     return Inherent(float(np.mean(ratios)), float(np.mean([r < 0.5 for r in ratios])), len(ratios))
@@ -153,10 +153,19 @@ def by_question(groups: Groups, has_answer: Callable[[str], bool]) -> list[Quest
     return [_question(c, has_answer) for c in groups.columns]
 
 
-def _question(c: Columns, has_answer: Callable[[str], bool]) -> Question:
+def malformed(c: Columns, has_answer: Callable[[str], bool]) -> NDArray[np.bool_]:
+    """Which answers of a group are degenerate, bool ``(n,)``."""
     pairs = zip(c.texts, c.finish, strict=True)
-    bad = np.array([bool(degenerate(t, f, has_answer)) for t, f in pairs], dtype=np.bool_)
-    right = usable(c) & ~bad
+    return np.array([bool(degenerate(t, f, has_answer)) for t, f in pairs], dtype=np.bool_)
+
+
+def sound(c: Columns, has_answer: Callable[[str], bool]) -> NDArray[np.bool_]:
+    """Which answers of a group are right and not degenerate, bool ``(n,)``."""
+    return usable(c) & ~malformed(c, has_answer)
+
+
+def _question(c: Columns, has_answer: Callable[[str], bool]) -> Question:
+    bad, right = malformed(c, has_answer), sound(c, has_answer)
     return Question(
         c.task.id,
         len(c),

@@ -53,6 +53,7 @@ RECIPES: dict[str, RecipeEntry] = {
         RecipeEntry("iterative_rft", "Iterative RFT", "2412.17256"),
         RecipeEntry("online_rft", "Online RFT", "2402.03300"),
         RecipeEntry("b_star", "B-STaR: balanced exploration and exploitation", "2412.17256"),
+        RecipeEntry("efficiency_steering", "Efficiency steering: shorter reasoning, untrained", "2506.15647"),
     )
 }
 

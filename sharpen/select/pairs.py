@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -58,17 +58,23 @@ def shortest_longest(
     return (short, long) if lengths[short] < lengths[long] else None
 
 
-def efficiency_pairs(groups: Groups, *, max_ratio: float = 1.0, n: int | None = None) -> list[Pair]:
+Right = Callable[[Columns], NDArray[np.bool_]]
+
+
+def efficiency_pairs(
+    groups: Groups, *, max_ratio: float = 1.0, n: int | None = None, right: Right = usable
+) -> list[Pair]:
     """One pair a question that has one, in the order of the questions.
 
     Args:
         groups: scored; tokens are not loaded.
         max_ratio: only pairs whose shortest / longest is at most this.
         n: the first so many; None: all.
+        right: which answers of a group count as right, bool ``(n,)``.
     """
     found = []
     for g, row in enumerate(groups.columns):
-        chosen = shortest_longest(row.lengths, usable(row))
+        chosen = shortest_longest(row.lengths, right(row))
         if chosen is None:
             continue
         short, long = chosen

@@ -18,22 +18,27 @@ from sharpen.runs.checkpoints import kept
 from sharpen.runs.journal import Journal
 from sharpen.runs.step import Step
 from sharpen.runs.streams import Stream, stream
+from sharpen.sample.directions import States
 from sharpen.sample.engine import Engine
 from sharpen.sample.law import SamplingLaw
 from sharpen.sample.native import NativeEngine
-from sharpen.sample.policy import Policy, load_policy, save_policy
+from sharpen.sample.policy import Policy, checksum, load_policy, save_policy
+from sharpen.sample.steering import Scope, Steering
 from sharpen.score.group import Groups
 from sharpen.score.verdict import Verdict
 from sharpen.score.verify import Verifier
+from sharpen.select.pairs import Pair
 from sharpen.select.selection import Selection
 from sharpen.strategies import Strategy
 from sharpen.tasks.registry import make
 from sharpen.tasks.task import Task, TaskSource
-from sharpen.verbs import learning, measuring, sampling, scoring, solving, step_scoring, weighing
+from sharpen.verbs import learning, measuring, sampling, scoring, solving, steering, step_scoring, weighing
 from sharpen.verbs.asking import Asking, Exam, Questions, Reward
 from sharpen.verbs.progress import Progress, Silent
 from sharpen.verbs.solving import Means, Solved
+from sharpen.verbs.steering import PairStates
 from sharpen.verbs.stepscorer import StepScorer
+from sharpen.verbs.trials import Trial
 
 BASE = "base"
 
@@ -243,6 +248,28 @@ class Run:
     ) -> Verifier:
         """Train a step scorer on the policy's own completions; its verdicts are correctness plus r_prm."""
         return step_scoring.step_scorer(self, policy, scorer, questions, asking, verifier)
+
+    def states(
+        self, policy: Policy, groups: Groups, pairs: Sequence[Pair], *, name: str = "states"
+    ) -> PairStates:
+        """Hidden states of each pair's two answers, pooled in three ways (``sharpen.verbs.trials.POOLS``)."""
+        return steering.states(self, policy, groups, pairs, name=name)
+
+    def steered(
+        self, policy: Policy, layer: int, vector: States, strength: float, scope: Scope = "decode"
+    ) -> Policy:
+        """The policy with a vector ``(H,)`` added at a layer, see ``sharpen.sample.steering``."""
+        return policy.steered(Steering(checksum(policy), (layer,), vector[None], strength, scope))
+
+    def trial(self, policy: Policy, what: Trial, *, about: Mapping[str, Any], name: str) -> dict[str, Any]:
+        """Accuracy, length and form of samples; the metrics row, see ``sharpen.measure.efficiency``. Every
+        trial of a run draws the same random numbers for the same task."""
+        return steering.trial(self, policy, what, about=about, name=name)
+
+    def keep_steering(self, policy: Policy, about: Mapping[str, Any], *, name: str = "steering") -> None:
+        """Write a steered policy's vector and its card, with numbers ``about`` it, as a checkpoint of the
+        run; ``load_policy`` takes its folder."""
+        steering.keep(self, policy, about, name=name)
 
     def compute(self, name: str, fn: Callable[..., Any], *inputs: Any) -> Any:
         """The JSON result of expensive pure work, stored under ``name``."""
