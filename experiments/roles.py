@@ -10,6 +10,7 @@ import argparse
 import re
 from collections import Counter
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -172,7 +173,7 @@ def replies(policy: Any, role: str, word: str, n: int) -> list[Texts]:
     return [(p, g, r) for (p, g), r in zip(drawn, said, strict=True)]
 
 
-_CORPUS = Roles(NANO_2, "dev")
+_CORPUS = Roles(replace(NANO_2, gold=200), "dev")
 
 
 def main() -> None:
