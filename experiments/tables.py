@@ -28,6 +28,7 @@ from outcomes import (
     samples,
 )
 from regions import ROOT, markdown, update
+from steering import REGIONS as STEERING
 from verifiers import checks, disagreements, numbers
 
 from sharpen.measure.report import METRICS
@@ -35,7 +36,13 @@ from sharpen.recipes import RECIPES
 from sharpen.recipes.b_star import Settings
 from sharpen.runs.config import load
 
-PAGES = ("README.md", "docs/methods/b_star.md", "docs/verifiers.md", "docs/engines.md")
+PAGES = (
+    "README.md",
+    "docs/methods/b_star.md",
+    "docs/methods/efficiency_steering.md",
+    "docs/verifiers.md",
+    "docs/engines.md",
+)
 
 
 def percent(share: float | None) -> str:
@@ -389,6 +396,7 @@ PLAIN = {
     "disagreements": disagreements,
     "checks": checks,
     "numbers": numbers,
+    **STEERING,
 }
 """Regions that rest on no experiment."""
 
