@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from sharpen.measure.calibration import ece
+from sharpen.measure.calibration import difference, ece
 from sharpen.measure.intervals import question_bootstrap
 from sharpen.measure.separation import auroc
 from sharpen.runs.streams import stream
@@ -139,36 +139,26 @@ def _bootstrap(of: NDArray[np.str_], statistic: Callable[[Index], Number], *name
     return list(question_bootstrap(statistic, of, stream=stream("confidence", *names)))
 
 
-def _minus(a: Number, b: Number) -> Number:
-    return None if a is None or b is None else a - b
-
-
 def _differences(answers: dict[tuple[str, str], Answers], this: str, that: str, family: str) -> list[Told]:
     """This minus that, on identical items: calibration on those that both attempted and gave a confidence."""
     a, b = answers[this, family], answers[that, family]
     if not (np.array_equal(a.questions, b.questions) and np.array_equal(a.runs, b.runs)):
         raise ValueError(f"{this} and {that} were not asked the same")
-    both = np.flatnonzero(a.valid & b.valid)
-    all_items = np.arange(len(a.questions))
-    gap = a.correct.astype(float) - b.correct
-    abstained = a.declined.astype(float) - b.declined
-    statistics: dict[str, tuple[Index, Callable[[Index], Number]]] = {
-        "accuracy": (all_items, lambda i: float(gap[i].mean())),
-        "abstention": (all_items, lambda i: float(abstained[i].mean())),
-        "ece": (both, lambda i: _minus(a.ece(i), b.ece(i))),
-        "auroc": (both, lambda i: _minus(a.auroc(i), b.auroc(i))),
+    shares = {"accuracy": (a.correct, b.correct), "abstention": (a.declined, b.declined)}
+    found: dict[str, tuple[int, Sequence[Number]]] = {
+        name: (len(x), _share_change(x, y, a.questions)) for name, (x, y) in shares.items()
     }
-    return [
-        {
-            "family": family,
-            "this": this,
-            "that": that,
-            "measure": name,
-            "items": len(over),
-            "change": _bootstrap(a.questions[over], lambda i, o=over, s=statistic: s(o[i]), "difference"),
-        }
-        for name, (over, statistic) in statistics.items()
-    ]
+    one, other = ((np.where(x.valid, x.confidence, np.nan), x.correct) for x in (a, b))
+    for name, measure in (("ece", ece), ("auroc", auroc)):
+        draws = stream("confidence", "difference")
+        found[name] = difference(measure, one, other, a.questions, stream=draws)
+    head = {"family": family, "this": this, "that": that}
+    return [{**head, "measure": k, "items": n, "change": list(v)} for k, (n, v) in found.items()]
+
+
+def _share_change(one: NDArray[np.bool_], other: NDArray[np.bool_], of: NDArray[np.str_]) -> list[Number]:
+    gap = one.astype(float) - other
+    return _bootstrap(of, lambda i: float(gap[i].mean()), "difference")
 
 
 def _matched(one: Answers, other: Answers, name: str, ops: dict[str, int]) -> Told:
@@ -219,14 +209,12 @@ def _placebos(a: Answers) -> Told:
 def _plain(folder: Path, seeds: int, child: str, family: str, after: Answers) -> Told:
     """Accuracy with the stated confidence minus accuracy before it was taught."""
     before = Answers(folder, seeds, f"{child}/no-confidence/{family}/sample:0")
-    gap = after.correct.astype(float) - before.correct
-    no = after.declined.astype(float) - before.declined
     return {
         "child": child,
         "family": family,
         "before": float(before.correct.mean()),
-        "change": _bootstrap(after.questions, lambda i: float(gap[i].mean()), "plain"),
-        "abstention": _bootstrap(after.questions, lambda i: float(no[i].mean()), "plain"),
+        "change": _share_change(after.correct, before.correct, after.questions),
+        "abstention": _share_change(after.declined, before.declined, after.questions),
     }
 
 

@@ -185,6 +185,38 @@ def calibrate(
     )
 
 
+def difference(
+    measure: Callable[[Array, NDArray[np.bool_]], float | None],
+    one: tuple[ArrayLike, ArrayLike],
+    other: tuple[ArrayLike, ArrayLike],
+    questions: Questions,
+    *,
+    stream: Stream,
+) -> tuple[int, Estimate]:
+    """A measure of one model minus that of another on identical items, with a bootstrap over questions.
+
+    Args:
+        measure: such as ``ece`` or ``separation.auroc``.
+        one, other: confidence (NaN where invalid) and correctness, ``(n,)`` each, of the same items. Only
+            those count that are valid for both.
+
+    Returns:
+        How many items count, and the difference.
+    """
+    (c, y), (d, z) = ((np.asarray(a, np.float64), np.asarray(b, np.bool_)) for a, b in (one, other))
+    of = np.asarray(questions)
+    if not c.shape == y.shape == d.shape == z.shape == of.shape:
+        raise SharpenError(f"calibration: {len(c)} and {len(d)} are not the same items")
+    both = ~(np.isnan(c) | np.isnan(d))
+    c, y, d, z = c[both], y[both], d[both], z[both]
+
+    def gap(i: NDArray[np.int64]) -> float | None:
+        left, right = measure(c[i], y[i]), measure(d[i], z[i])
+        return None if left is None or right is None else left - right
+
+    return len(c), question_bootstrap(gap, of[both], stream=stream)
+
+
 @dataclass(frozen=True, slots=True)
 class LengthBin:
     """Items whose length is in ``[low, high)``; measures are None where there are none."""

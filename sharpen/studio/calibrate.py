@@ -50,7 +50,8 @@ def calibrate_run(
 
     Returns:
         JSON values: ``run``, ``step``, ``seeds``, ``episodes``, ``questions``, ``unknown`` (the verifier
-        could not judge), ``truncated``, ``abstention`` (see ``sharpen.measure.abstention``), ``signals`` (see
+        could not judge), ``truncated``, ``abstention`` (see ``sharpen.measure.abstention``; its interval
+        is over questions where one has several answers), ``signals`` (see
         ``told``) and ``absent`` (name -> why the run has no such confidence).
     """
     runs = [(f, step) for f in _runs(folder)]
@@ -60,6 +61,12 @@ def calibrate_run(
     rates = abstention(
         items.declined[known], items.correct[known], None if when_forced is None else when_forced[known]
     )
+    interval: Sequence[float | None] = rates.interval
+    if len(set(items.questions[known].tolist())) < rates.n:  # then Wilson's is too narrow
+        no = items.declined[known].astype(np.float64)
+        draws = stream("calibrate", "abstention")
+        share = question_bootstrap(lambda i: float(no[i].mean()), items.questions[known], stream=draws)
+        interval = share[1:]
     found = {name: signal_of(items, name, mode) for name in names}
     return {
         "run": str(folder),
@@ -69,7 +76,7 @@ def calibrate_run(
         "questions": len(set(items.questions.tolist())),
         "unknown": int(items.unknown.sum()),
         "truncated": float(items.truncated.mean()) if len(items.episodes) else None,
-        "abstention": asdict(rates),
+        "abstention": {**asdict(rates), "interval": list(interval)},
         "forced": forced,
         "signals": [told(items, s, stream("calibrate")) for s in found.values() if isinstance(s, Signal)],
         "absent": {name: s for name, s in found.items() if isinstance(s, str)},

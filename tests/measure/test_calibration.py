@@ -15,10 +15,12 @@ from sharpen.measure.calibration import (
     brier,
     by_length,
     calibrate,
+    difference,
     ece,
     overconfidence,
     reliability,
 )
+from sharpen.measure.separation import auroc
 from sharpen.runs.streams import stream
 
 C, Y = [0.9, 0.9, 0.8, 0.6, 0.95], [1, 0, 1, 0, 1]
@@ -198,3 +200,31 @@ def test_a_constant_confidence_and_shuffled_ones():
 def test_lengths_must_agree():
     with pytest.raises(SharpenError, match="1 questions"):
         calibrate([0.5, 0.5], [1, 0], ["q"], stream=stream("c"))
+
+
+def test_two_models_are_compared_on_identical_items():
+    c, y, of = sample()
+    rng = np.random.default_rng(6)
+    d, z = np.clip(c + 0.2, 0, 1), rng.random(180) < c
+    n, change = difference(ece, (d, z), (c, y), of, stream=stream("d"))
+    assert n == 180
+    assert change.value == pytest.approx(ece(d, z) - ece(c, y))
+    assert change.low < change.value < change.high
+    # what either left out counts for neither
+    holed = np.where(np.arange(180) % 4 == 0, np.nan, d)
+    kept = ~np.isnan(holed)
+    n, change = difference(ece, (holed, z), (c, y), of, stream=stream("d"))
+    assert n == 135
+    assert change.value == pytest.approx(ece(d[kept], z[kept]) - ece(c[kept], y[kept]))
+    assert difference(ece, (c, y), (c, y), of, stream=stream("d"))[1] == (0, 0, 0)
+    assert difference(auroc, (c, y), (d, np.ones(180)), of, stream=stream("d"))[1].value is None
+    with pytest.raises(SharpenError, match="same items"):
+        difference(ece, (c, y), (d[:-1], z[:-1]), of, stream=stream("d"))
+
+
+def test_repeats_of_a_question_say_no_more_than_one():
+    c, y, of = sample(repeats=1)
+    one = difference(ece, (np.clip(c + 0.3, 0, 1), y), (c, y), of, stream=stream("d"))[1]
+    again = [np.tile(x, 5) for x in (np.clip(c + 0.3, 0, 1), y, c, y, of)]
+    five = difference(ece, (again[0], again[1]), (again[2], again[3]), again[4], stream=stream("d"))[1]
+    assert five == pytest.approx(one)

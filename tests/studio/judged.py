@@ -1,6 +1,6 @@
 """A run on disk, made by hand: what was said, whether it is right, and the journal's real files."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -17,15 +17,27 @@ Said = tuple[str, str, bool | Status | Finish]
 """Question, text, and whether it is right, why that is unknown, or how it was cut (then wrong)."""
 
 
-def judged_run(folder: Path, steps: dict[str, Sequence[Said]], *, seed: int = 0, told: bool = True) -> Path:
-    """A finished run with one sampling step and one judging step a scope. ``told`` is whether the engine gave
-    its signals; a right answer's tokens are the surer ones."""
+def judged_run(
+    folder: Path, steps: Mapping[str, Sequence[Said]], *, seed: int = 0, told: bool = True
+) -> Path:
+    """A finished run with one sampling step and one judging step a scope (``a/b``: b inside a). ``told`` is
+    whether the engine gave its signals; a right answer's tokens are the surer ones."""
     header = {"recipe": "by_hand", "seed": seed, **ENVIRONMENT}
     with Journal.create(folder, header, "") as journal:
-        for scope, said in steps.items():
-            with journal.scope(scope):
-                _step(journal, said, told)
+        _scopes(journal, steps, told)
     return folder
+
+
+def _scopes(journal: Journal, steps: Mapping[str, Sequence[Said]], told: bool) -> None:
+    inner: dict[str, dict[str, Sequence[Said]]] = {}
+    for path, said in steps.items():
+        head, _, rest = path.partition("/")
+        inner.setdefault(head, {})[rest] = said
+    for head, below in inner.items():
+        with journal.scope(head):
+            if "" in below:
+                _step(journal, below.pop(""), told)
+            _scopes(journal, below, told)
 
 
 def _step(journal: Journal, said: Sequence[Said], told: bool) -> None:
