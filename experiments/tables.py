@@ -10,6 +10,7 @@ import argparse
 import sys
 from collections.abc import Callable, Sequence
 
+import confidence_tables
 from outcomes import (
     GREEDY,
     INTERVALS,
@@ -40,6 +41,7 @@ PAGES = (
     "README.md",
     "docs/methods/b_star.md",
     "docs/methods/efficiency_steering.md",
+    "docs/methods/verbal_confidence.md",
     "docs/verifiers.md",
     "docs/engines.md",
 )
@@ -406,6 +408,8 @@ def region(name: str) -> str:
     if name in PLAIN:
         return PLAIN[name]()
     kind, _, base = name.partition("-")
+    if kind in confidence_tables.KINDS:
+        return confidence_tables.region(kind, base)
     experiment, write = KINDS[kind]
     result = read(experiment, base)
     if result is None:
