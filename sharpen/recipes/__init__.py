@@ -48,7 +48,7 @@ RECIPES: dict[str, RecipeEntry] = {
         RecipeEntry("sft", "Supervised fine-tuning on worked solutions (control)", ""),
         RecipeEntry("star", "STaR: Self-Taught Reasoner", "2203.14465"),
         RecipeEntry("lmsi", "LMSI: self-improvement from majority answers, label-free", "2210.11610"),
-        RecipeEntry("self_corrector", "Self-correction: a corrector from better and worse answers", "2211.00053"),
+        RecipeEntry("self_corrector", "Self-correction: learn to mend one's answers", "2211.00053"),
         RecipeEntry("rest_em", "ReST-EM: expectation-maximisation self-training", "2312.06585"),
         RecipeEntry("rft", "RFT: rejection-sampling fine-tuning", "2308.01825"),
         RecipeEntry("iterative_rft", "Iterative RFT", "2412.17256"),

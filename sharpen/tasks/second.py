@@ -6,6 +6,7 @@ They look at the question alone, never at the gold answer, and read answers by o
 from __future__ import annotations
 
 import ast
+import hashlib
 import re
 from collections import Counter
 from collections.abc import Callable, Mapping
@@ -22,14 +23,8 @@ _WORDS = re.compile(r"-?\d+")
 
 def opinion(family: str) -> Callable[[Task, str], bool] | None:
     """The second check of a family, None for a source that has none."""
-    return {
-        "countdown": countdown,
-        "chain": chain,
-        "order": order,
-        "keydoor": keydoor,
-        "lookup": lookup,
-        "machine": machine,
-    }.get(family)
+    known = {"countdown": countdown, "chain": chain, "order": order, "keydoor": keydoor, "lookup": lookup}
+    return {**known, "machine": machine, "facts": facts}.get(family)
 
 
 def countdown(task: Task, completion: str) -> bool:
@@ -87,6 +82,17 @@ def keydoor(task: Task, completion: str) -> bool:
             at = there if fits and not slips(moves) else at
             moves += 1
     return False
+
+
+def facts(task: Task, completion: str) -> bool:
+    """The key's place in the default table, worked out again; a key never told has no value to give."""
+    key = prompt_text(task.prompt).split()[1]
+    names = [f"0 {of} {key}".encode() for of in ("seen", "value")]
+    hashes = [hashlib.blake2b(name, digest_size=8, person=b"facts") for name in names]
+    seen, value = (sum(byte << 8 * i for i, byte in enumerate(h.digest())) for h in hashes)
+    right = str(10 + value % 90) if seen % 100 < 60 else "I don't know."
+    bare = right.startswith("I") and "Answer: " not in completion and completion.split("\n")[-1] == right
+    return bare or _answer(completion) == right
 
 
 def _slips(setting: Mapping[str, Any]) -> Callable[[int], bool]:
