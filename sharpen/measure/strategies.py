@@ -29,6 +29,8 @@ STRATEGY_METRICS: dict[str, str] = {
     "evals": "texts scored without sampling for a question, mean",
     "eval_tokens": "tokens of these texts, mean",
     "tools": "uses of tools for a question, mean",
+    "calls_before": "completions sampled on training questions beforehand, in all",
+    "tokens_before": "tokens of these",
     "batch_fill": "share of the engine's batch in use, mean over decoding steps; None for other engines",
     "shared": "share of the calls that an earlier strategy of the run had made already",
     "stopped_{reason}": "share of questions at which it stopped so: done, max, budget, dropped, error, ...",

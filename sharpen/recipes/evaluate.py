@@ -6,7 +6,7 @@ between selections from N samples are the selections' doing; each is charged for
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
 from pydantic import Field, field_validator
@@ -15,11 +15,9 @@ from sharpen.errors import SharpenError
 from sharpen.recipes.settings import Answering, Count, Positive
 from sharpen.strategies import Strategy, strategy
 from sharpen.strategies.ask import Budget
-from sharpen.strategies.question import Question, question_of
 from sharpen.strategies.words import WORDS, Words
 
 if TYPE_CHECKING:
-    from sharpen.tasks.task import Task, TaskSource
     from sharpen.verbs.run import Made, Run
 
 
@@ -42,10 +40,8 @@ class Settings(Answering):
     """Calls that a question may cost; 0 is no limit."""
     budget_tokens: Count = 0
     """Sampled tokens that a question may cost; a call needs room for its longest reply; 0 is no limit."""
-    demos: Count = 8
-    """Worked training questions that few-shot strategies show."""
     pool: Count = 200
-    """Training questions that strategies may draw demonstrations or memories from."""
+    """Training questions that strategies may take examples from, or learn on beforehand."""
     share: bool = True
     """Whether strategies that ask the same get the samples that were drawn for the first; without it each
     draws the same samples again, which tells its seconds."""
@@ -96,28 +92,14 @@ def evaluate(run: Run, config: Settings) -> None:
 
     policy = run.policy(config.model)
     helper = run.policy(config.helper) if config.helper else None
-    source = run.source(config.tasks)
-    tasks = source.take(config.split, config.questions)
-    drawn = Drawn() if config.share else None
+    tasks = run.source(config.tasks).take(config.split, config.questions)
+    means = Means(config.dialect(), config.law, config.budget, helper, Drawn() if config.share else None)
     for chosen in config.chosen:
-        make = questions(source, config, chosen, run.judge(config.reward, tasks=config.tasks))
-        means = Means(config.dialect(), config.law, config.budget, make, helper, drawn)
         with run.scope(chosen.name.replace(":", " ")):
-            solved = run.solve(policy, tasks, chosen, asking=config.asking, means=means)
+            ready = run.bring(policy, chosen, config.tasks, config.pool, config.reward, config.asking, means)
+            solved = run.solve(policy, tasks, chosen, asking=config.asking, means=ready)
             judged = run.score(solved.groups, config.reward, tasks=config.tasks, name="answers", tell=False)
-            run.weigh(chosen, solved, judged)
-
-
-def questions(
-    source: TaskSource, config: Settings, chosen: Strategy, judge: Callable[[Task, str], Any]
-) -> Callable[[Task], Question]:
-    """Makes a strategy's question of a task: the tools that it needs, and the verifier only for oracles."""
-
-    def make(task: Task) -> Question:
-        verify = (lambda text: judge(task, text)) if chosen.entry.oracle else None
-        return question_of(source, task, verify=verify, unsafe=config.unsafe_local_exec)
-
-    return make
+            run.weigh(chosen, solved, judged, ready)
 
 
 def check(config: Settings) -> Made:
@@ -137,6 +119,11 @@ def check(config: Settings) -> Made:
                     f"{chosen.name} needs the role {need!r}, which the words {words.name!r} do not have"
                 )
     source = make(config.tasks)
+    for chosen in config.chosen:
+        if "environment" in chosen.entry.needs and not hasattr(source, "environment"):
+            raise SharpenError(
+                f"{chosen.name} acts in an environment, and {config.tasks} has none (try keydoor)"
+            )
     named(config.reward, source, seed=0)
     source.take(config.split, config.questions)
     policies = {name: load_policy(name) for name in (config.model, config.helper) if name}

@@ -21,7 +21,7 @@ from sharpen.studio.words import clean, interval, number, percent, points
 WEIGHED = "strategy"
 """The name of a strategy's metrics rows."""
 _COSTS = ("calls", "tokens", "prompt_tokens", "evals", "tools")
-_SHARES = ("coverage", "none_share", "batch_fill", "shared")
+_SHARES = ("coverage", "none_share", "batch_fill", "shared", "calls_before")
 
 
 @dataclass(frozen=True)
@@ -50,6 +50,7 @@ class Line:
     none_share: float
     batch_fill: float | None
     shared: float
+    calls_before: float
     stops: dict[str, float]
     gain: float | None = None
     gain_low: float | None = None
@@ -169,6 +170,9 @@ def notes(lines: Sequence[Line]) -> list[str]:
         out.append(
             "equal requests got the same samples: seconds leave out what an earlier strategy had drawn"
         )
+    before = [f"{line.strategy} {line.calls_before:,.0f}" for line in lines if line.calls_before]
+    if before:
+        out.append("calls on training questions beforehand: " + ", ".join(before))
     bad = [f"{line.strategy}: {why} {percent(share)}" for line in lines for why, share in line.stops.items()
            if why not in ("done", "max") and share > 0]  # fmt: skip
     if bad:

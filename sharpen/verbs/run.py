@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from sharpen.errors import SharpenError
@@ -25,15 +25,25 @@ from sharpen.sample.native import NativeEngine
 from sharpen.sample.policy import Policy, checksum, load_policy, save_policy
 from sharpen.sample.steering import Scope, Steering
 from sharpen.score.group import Groups
-from sharpen.score.verdict import Verdict
 from sharpen.score.verify import Verifier
 from sharpen.select.pairs import Pair
 from sharpen.select.selection import Selection
 from sharpen.strategies import Strategy
 from sharpen.tasks.registry import make
 from sharpen.tasks.task import Task, TaskSource
-from sharpen.verbs import learning, measuring, sampling, scoring, solving, steering, step_scoring, weighing
+from sharpen.verbs import (
+    beforehand,
+    learning,
+    measuring,
+    sampling,
+    scoring,
+    solving,
+    steering,
+    step_scoring,
+    weighing,
+)
 from sharpen.verbs.asking import Asking, Exam, Questions, Reward
+from sharpen.verbs.beforehand import Brought
 from sharpen.verbs.progress import Progress, Silent
 from sharpen.verbs.solving import Means, Solved
 from sharpen.verbs.steering import PairStates
@@ -189,14 +199,33 @@ class Run:
         fails has a status and no answer; the others go on."""
         return solving.solve(self, policy, tasks, strategy, asking, means)
 
-    def judge(self, reward: Reward, *, tasks: str) -> Callable[[Task, str], Verdict]:
-        """Judges a completion of a task at once, for strategies that may see the verifier."""
-        return scoring.judge_of(self, reward, tasks)
+    def bring(
+        self,
+        policy: Policy,
+        strategy: Strategy,
+        tasks: str,
+        pool: int,
+        reward: Reward,
+        asking: Asking,
+        means: Means,
+    ) -> Means:
+        """``means`` with what the strategy needs of source ``tasks``: tools, worked examples, and what it
+        learns on the first ``pool`` training questions beforehand, in a scope of its own. Only oracles see
+        ``reward``."""
+        judge = scoring.judge_of(self, reward, tasks)
+        source, unsafe = self.source(tasks), reward.unsafe
+        with self.scope("beforehand"):
+            # what is learnt on training questions may rest on their answers
+            learning = replace(means, question=beforehand.asker(source, Brought(), judge, unsafe=unsafe))
+            brought = beforehand.bring(self, policy, strategy, tasks, pool, asking, learning)
+        seen = judge if strategy.entry.oracle else None
+        question = beforehand.asker(source, brought, seen, unsafe=unsafe)
+        return replace(means, question=question, brought=brought)
 
-    def weigh(self, strategy: Strategy, solved: Solved, judged: Groups) -> dict[str, Any]:
+    def weigh(self, strategy: Strategy, solved: Solved, judged: Groups, means: Means) -> dict[str, Any]:
         """Accuracy of a strategy's judged answers beside their cost; the metrics row, see
         ``sharpen.measure.strategies``."""
-        return weighing.weigh(self, strategy, solved, judged)
+        return weighing.weigh(self, strategy, solved, judged, means)
 
     def has_answer(self, reward: Reward, *, tasks: str) -> Callable[[str], bool]:
         """Tells of a completion whether it gives an answer, right or wrong."""

@@ -35,11 +35,12 @@ from sharpen.verbs.desk import Drawn, EngineDesk
 from sharpen.verbs.sampling import tasks_digest
 
 if TYPE_CHECKING:
+    from sharpen.verbs.beforehand import Brought
     from sharpen.verbs.run import Run
 
 UNIT_TASKS = 256
 COSTS = tuple(f.name for f in fields(Spent))
-UNIT_COUNTS = ("batch_rows", "batch_seats", "shared")
+UNIT_COUNTS: tuple[str, ...] = ("batch_rows", "batch_seats", "shared")
 _EXTRA = pa.schema(
     [
         ("answer", pa.string()),
@@ -62,17 +63,19 @@ class Means:
         words: how each role is put.
         law: how replies are sampled where the strategy does not say.
         budget: what one question may cost.
-        question: makes a task's question, tools and all.
         helper: the second policy, for strategies that need one.
         drawn: completions shared with the run's other strategies; None shares nothing.
+        question: makes a task's question, tools and all; None where it needs none.
+        brought: what was prepared on training questions; None for nothing.
     """
 
     words: Words
     law: SamplingLaw
     budget: Budget
-    question: Callable[[Task], Question]
     helper: Policy | None = None
     drawn: Drawn | None = None
+    question: Callable[[Task], Question] | None = None
+    brought: Brought | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -106,6 +109,7 @@ def solve(
             "law": means.law.spec,
             "budget": asdict(means.budget),
             "words": means.words.name,
+            "brought": means.brought.spec if means.brought else "",
             "asking": asking.spec,
             "tasks": tasks_digest(tasks),
             "engine": type(run.engine).__name__,
@@ -153,10 +157,11 @@ def _unit(
         watch=lambda calls, tokens: run.progress.advance(0, tokens),
     )  # fmt: skip
     sessions = [Session(means.budget) for _ in tasks]
+    make = means.question or (lambda task: Question(task.id, task.prompt))
     before = _fill(run)
 
     async def one(task: Task, session: Session) -> Final:
-        ask = Ask(desk, means.question(task), means.words, session)
+        ask = Ask(desk, make(task), means.words, session)
         final = await attempt(strategy.flow, ask, strategy.settings)
         run.progress.advance(1, 0)
         return final

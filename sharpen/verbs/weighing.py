@@ -9,7 +9,7 @@ import pyarrow as pa
 from sharpen.measure.strategies import strategy_items, strategy_metrics
 from sharpen.score.group import Groups
 from sharpen.strategies import Strategy
-from sharpen.verbs.solving import Solved
+from sharpen.verbs.solving import Means, Solved
 
 if TYPE_CHECKING:
     from sharpen.verbs.run import Run
@@ -18,7 +18,7 @@ WEIGHED = "strategy"
 """The name of the metrics rows."""
 
 
-def weigh(run: Run, strategy: Strategy, solved: Solved, judged: Groups) -> dict[str, Any]:
+def weigh(run: Run, strategy: Strategy, solved: Solved, judged: Groups, means: Means) -> dict[str, Any]:
     """See ``Run.weigh``."""
     step = run.journal.begin(
         "weigh", {"answers": solved.groups.origin, "judged": judged.origin}, name=WEIGHED
@@ -32,6 +32,8 @@ def weigh(run: Run, strategy: Strategy, solved: Solved, judged: Groups) -> dict[
             "strategy": strategy.name,
             "oracle": strategy.entry.oracle,
             **strategy_metrics(items, solved.result),
+            "calls_before": means.brought.calls if means.brought else 0,
+            "tokens_before": means.brought.tokens if means.brought else 0,
         }
         step.finish(row, metrics=[row])
         run.progress.metrics(row)

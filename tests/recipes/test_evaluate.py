@@ -16,10 +16,12 @@ from sharpen.runs.config import change
 from sharpen.runs.store import compare_exact, read_manifest, unit_files
 from sharpen.sample.fake import FakeEngine
 from sharpen.sample.native import NativeEngine
+from sharpen.sample.policy import load_policy
 from sharpen.strategies import STRATEGIES
 from sharpen.strategies.ask import Final
 from sharpen.studio.strategies import read_strategies
 from sharpen.studio.strategies_figure import _side_by_side, figure, write_figure
+from sharpen.tasks.registry import make
 from tests.tiny import finished, settings
 
 NAMES = ["greedy", "self_consistency:samples=4", "borda:samples=4"]
@@ -130,14 +132,14 @@ def test_in_python(tmp_path):
 
 
 def test_what_cannot_work_is_said_before_anything_is_written(tmp_path):
-    for change, told in [
+    for setting, told in [
         ("strategies=[]", "give at least one strategy"),
         ("strategies=[greedy, greedy]", "give each strategy once"),
         ("strategies=[gready]", "did you mean 'greedy'"),
         ("questions=10000000", "were asked for"),
     ]:
         with pytest.raises(SharpenError, match=told):
-            execute("evaluate", settings("evaluate", change), tmp_path / "run")
+            execute("evaluate", settings("evaluate", setting), tmp_path / "run")
         assert not (tmp_path / "run").exists()
 
 
@@ -181,3 +183,45 @@ def test_points_of_equal_cost_stand_side_by_side():
     assert places[2] == 100
     assert places == sorted(places)
     assert len(set(places)) == 5
+
+
+SMALL = ("questions=2", "max_new_tokens=16", "pool=4", "words=english")
+
+
+def test_what_strategies_learn_beforehand_is_a_step_of_its_own_and_charged_apart(tmp_path):
+    names = ["few_shot:shots=2", "auto_cot:shots=2", "buffer_of_thoughts"]
+    config = settings("evaluate", *SMALL, f"strategies={json.dumps(names)}")
+    execute("evaluate", config, tmp_path / "run", engine=FakeEngine(lambda request: "so\nAnswer: 1+1"))
+    found = rows(tmp_path / "run")
+    assert [found[n]["calls_before"] for n in names] == [0, 2 * 4, 2 * 4]
+    steps = [key for key in read_manifest(tmp_path / "run").steps if "beforehand" in key]
+    assert steps == ["auto_cot shots=2/beforehand/solve:0", "buffer_of_thoughts/beforehand/solve:0"]
+    # shown are questions of the training split, with their answers; never a question of the exam
+    calls = pq.read_table(unit_files(tmp_path / "run")["few_shot shots=2/solve:0"][1])
+    prompt = load_policy("nano").tokenizer.decode(calls["tokens"][0].as_py())
+    train = make(config.tasks).take("train", 4)
+    assert sum(str(t.prompt).strip() in prompt for t in train) == 2
+    assert sum(f"Answer: {t.answer}" in prompt for t in train) == 2
+
+
+def test_tools_of_the_source_reach_the_strategy(tmp_path):
+    names = ["self_ask:hops=1", "react:steps=2"]
+    config = settings("evaluate", *SMALL, "tasks=lookup", f"strategies={json.dumps(names)}")
+    execute("evaluate", config, tmp_path / "lookup", engine=FakeEngine(lambda request: "Who is it?"))
+    assert rows(tmp_path / "lookup")["self_ask:hops=1"]["tools"] > 0
+    config = settings("evaluate", *SMALL, "tasks=keydoor", "strategies=['saycan:steps=2']")
+    execute("evaluate", config, tmp_path / "keydoor")
+    row = rows(tmp_path / "keydoor")["saycan:steps=2"]
+    assert (row["calls"], row["errors"]) == (0, 0)
+    assert row["evals"] > 0
+    for setting, told in [
+        ("strategies=[saycan]", "countdown has none"),
+        ("strategies=[refiner]", "needs a second model: helper=MODEL"),
+        (
+            "words=nano-2 strategies=[plan_then_solve]",
+            "needs the role 'planned', which the words 'nano-2' do not",
+        ),
+    ]:
+        with pytest.raises(SharpenError, match=told):
+            execute("evaluate", settings("evaluate", "tasks=countdown", *setting.split()), tmp_path / "none")
+        assert not (tmp_path / "none").exists()
