@@ -215,8 +215,8 @@ def test_tools_of_the_source_reach_the_strategy(tmp_path):
     assert (row["calls"], row["errors"]) == (0, 0)
     assert row["evals"] > 0
     for setting, told in [
-        ("strategies=[saycan]", "countdown has none"),
-        ("strategies=[refiner]", "needs a second model: helper=MODEL"),
+        ("words=english strategies=[saycan]", "countdown has none"),
+        ("words=english strategies=[refiner]", "needs a second model: helper=MODEL"),
         (
             "words=nano-2 strategies=[plan_then_solve]",
             "needs the role 'planned', which the words 'nano-2' do not",
