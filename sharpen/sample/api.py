@@ -45,7 +45,7 @@ from sharpen.sample.engine import Progress
 from sharpen.sample.episode import Annotation, Completion, Ids, Request
 from sharpen.sample.forward import Kept
 from sharpen.sample.law import SamplingLaw
-from sharpen.sample.native import check_requests
+from sharpen.sample.native import check_requests, check_sequences
 from sharpen.sample.policy import Policy
 from sharpen.sample.steering import refuse_steered
 
@@ -149,9 +149,7 @@ class ApiEngine:
         if hidden or self._text:
             what = "return hidden states" if hidden else "score text: it takes text only (api.tokens=text)"
             raise SharpenError(f"{self.config.url}: the server cannot {what}")
-        for i, ids in enumerate(sequences):
-            if not 0 < len(ids) <= policy.context:
-                raise SharpenError(f"sequence {i}: {len(ids)} tokens, the context takes {policy.context}")
+        check_sequences(policy, sequences)
         self._weights.check(policy)
         keys = [self._key(policy, score=ids.tolist()) for ids in sequences]
         wanted = {key: ids for key, ids in zip(keys, sequences, strict=True) if len(ids) > 1}

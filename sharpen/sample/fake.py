@@ -12,6 +12,7 @@ from sharpen.sample.engine import Progress
 from sharpen.sample.episode import Annotation, Completion, Finish, Ids, Request
 from sharpen.sample.forward import Kept
 from sharpen.sample.law import SamplingLaw
+from sharpen.sample.native import check_sequences
 from sharpen.sample.policy import Policy
 from sharpen.sample.rows import StopWatch
 
@@ -68,9 +69,8 @@ class FakeEngine:
         """See ``Engine``; ``hidden`` is one layer of one zero a token."""
         law = law or SamplingLaw()
         results = []
+        check_sequences(policy, sequences)
         for i, ids in enumerate(sequences):
-            if not 0 < len(ids) <= policy.context:
-                raise SharpenError(f"sequence {i}: {len(ids)} tokens, the context takes {policy.context}")
             n = len(ids)
             signals = _signals(n, policy, law)
             for numbers in signals:

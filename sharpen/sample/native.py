@@ -146,10 +146,7 @@ class NativeEngine:
                 f"policy {policy.name!r} is steered: to score text, say where each prompt ends (prompts=...)"
             )
         starts = [0] * len(sequences) if prompts is None else prompts
-        for i, ids in enumerate(sequences):
-            _check_ids(policy, ids, f"sequence {i}")
-            if len(ids) > policy.context:
-                raise SharpenError(f"sequence {i}: {len(ids)} tokens, the context takes {policy.context}")
+        check_sequences(policy, sequences)
         module = self._module(policy)
         results: list[Annotation] = []
         with Hooks(module, policy.steering) as hooks:
@@ -301,6 +298,17 @@ def check_requests(policy: Policy, requests: Sequence[Request]) -> None:
                 f"{r.stream}: a prompt of {len(r.tokens)} and {r.max_new_tokens} new tokens exceed the "
                 f"context of {policy.context}"
             )
+
+
+def check_sequences(policy: Policy, sequences: Sequence[Ids]) -> None:
+    """Refuse texts that the model cannot score, before anything is computed.
+
+    Raises SharpenError that names the text by its index.
+    """
+    for i, ids in enumerate(sequences):
+        _check_ids(policy, ids, f"sequence {i}")
+        if len(ids) > policy.context:
+            raise SharpenError(f"sequence {i}: {len(ids)} tokens, the context takes {policy.context}")
 
 
 def _check_ids(policy: Policy, ids: Ids, where: str) -> None:

@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from sharpen.errors import NotFinite, SharpenError
 from sharpen.sample.episode import Episode, Ids
 from sharpen.sample.forward import packed_hidden
-from sharpen.sample.native import packs
+from sharpen.sample.native import check_sequences, packs
 from sharpen.sample.policy import Policy
 from sharpen.sample.steering import blocks, output_state
 
@@ -42,9 +42,8 @@ def pooled_states(
     Raises:
         SharpenError: an empty set, a sequence that is too long. NotFinite: a state is not a number.
     """
+    check_sequences(policy, sequences)
     for i, (ids, sets) in enumerate(zip(sequences, positions, strict=True)):
-        if not 0 < len(ids) <= policy.context:
-            raise SharpenError(f"sequence {i}: {len(ids)} tokens, the context takes {policy.context}")
         if not all(len(p) and p.min() >= 0 and p.max() < len(ids) for p in sets):
             raise SharpenError(f"sequence {i}: a set of positions is empty or outside its {len(ids)} tokens")
     module = policy.module()
