@@ -91,8 +91,8 @@ def whole(found: Found) -> str:
         distinct = f"{family['distinct']:.1f} different answers a question on average"
         parts.append(f"### `{family['tasks']}`\n{rules(family)}\n\n{pairs(family)}\n\n{signals(family)}")
         parts.append(
-            f"{family['questions']:,} questions, {family['seeds']} seeds, {distinct}, base {family['base'][:8]}; "
-            f"the runs are `{family['commands'][0]}` and the other seeds."
+            f"{family['questions']:,} questions, {family['seeds']} seeds, {distinct}, "
+            f"base {family['base'][:8]}; the runs are `{family['commands'][0]}` and the other seeds."
         )
     return "\n\n".join(
         [*parts, f"`{found['made_by']}`, {found['date']}. 95 % intervals over seeds and questions."]

@@ -10,7 +10,9 @@ import argparse
 import sys
 from collections.abc import Callable, Sequence
 
+import certainty_tables
 import confidence_tables
+import strategies_tables
 from outcomes import (
     GREEDY,
     INTERVALS,
@@ -41,6 +43,8 @@ PAGES = (
     "README.md",
     "docs/methods/b_star.md",
     "docs/methods/efficiency_steering.md",
+    "docs/methods/self_certainty.md",
+    "docs/strategies.md",
     "docs/methods/verbal_confidence.md",
     "docs/verifiers.md",
     "docs/engines.md",
@@ -408,8 +412,9 @@ def region(name: str) -> str:
     if name in PLAIN:
         return PLAIN[name]()
     kind, _, base = name.partition("-")
-    if kind in confidence_tables.KINDS:
-        return confidence_tables.region(kind, base)
+    for page in (confidence_tables, certainty_tables, strategies_tables):
+        if kind in page.KINDS:
+            return page.region(kind, base)
     experiment, write = KINDS[kind]
     result = read(experiment, base)
     if result is None:

@@ -1,0 +1,120 @@
+"""Strategies at equal token budgets: ``python experiments/strategies.py [--out DIR] [--jobs N]``.
+
+Two families, three seeds: each is one run of ``sharpen eval`` on the base nano-2, which knows the roles that
+the strategies ask. Every question may cost the same number of sampled tokens; a strategy that samples and
+votes draws as many as fit. Controls: the majority of samples, and best of N with the task's own verifier.
+"""
+
+from __future__ import annotations
+
+import argparse
+import datetime
+import json
+import shlex
+import subprocess
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+from regions import RESULTS
+
+from sharpen.runs.manifest import read_manifest
+from sharpen.studio.strategies import read_strategies
+
+BASE, SEEDS, QUESTIONS, BUDGET = "nano-2", 3, 300, 768
+FAMILIES = {"chain:level=2": 64, "countdown:level=2": 64}
+"""The families, and the longest reply in tokens."""
+MANY = 64
+"""More samples than the budget has room for."""
+BOTH = (
+    "greedy",
+    "direct",
+    "zero_shot_cot",
+    f"self_consistency:samples={MANY}",
+    f"best_of_n:samples={MANY}",
+    f"best_of_n:samples={MANY},by=logprob",
+    f"borda:samples={MANY},power=1.2",
+    "progressive_hint",
+    "self_refine",
+    "self_prm:samples=8",
+    "stated_confidence",
+    f"verified:samples={MANY}",
+)
+OF = {
+    "chain:level=2": (
+        "least_to_most",
+        "self_verification:samples=4,checks=2",
+        "program_of_thoughts",
+        "pal:samples=8",
+        "react",
+        "guided_beam:samples=4",
+    ),
+    "countdown:level=2": (
+        "tree_of_thoughts:thoughts=4,beam=3,votes=1",
+        "tree_of_thoughts:thoughts=4,beam=3,by=random",
+        "guided_beam:samples=4",
+    ),
+}
+
+
+def command(tasks: str, folder: Path, seed: int) -> list[str]:
+    """The run as a user would type it."""
+    named = [word for s in (*BOTH, *OF[tasks]) for word in ("--strategy", s)]
+    settings = ["temperature=1", f"max_new_tokens={FAMILIES[tasks]}", f"budget_tokens={BUDGET}"]
+    return [
+        "sharpen", "eval", BASE, "--tasks", tasks, *named, "-n", str(QUESTIONS), *settings,
+        "--out", str(folder), "--seed", str(seed),
+    ]  # fmt: skip
+
+
+def perform(tasks: str, folder: Path, seed: int) -> None:
+    """Run it, or resume it; a finished one costs nothing."""
+    words = command(tasks, folder, seed)
+    if (folder / "manifest.jsonl").exists():
+        words = ["sharpen", "resume", str(folder)]
+    subprocess.run([sys.executable, "-m", *words, "--plain", "--threads", "1"], check=True)
+
+
+def result(tasks: str, out: Path) -> dict[str, Any]:
+    """One family's lines over all seeds."""
+    folders = [folder_of(tasks, out, seed) for seed in range(SEEDS)]
+    steps = read_manifest(folders[0]).steps
+    version = next(s["result"]["version"] for key, s in steps.items() if key.startswith("policy:"))
+    return {
+        "tasks": tasks,
+        "base": version,
+        "command": shlex.join(command(tasks, Path("DIR"), 0)),
+        "questions": QUESTIONS,
+        "seeds": SEEDS,
+        "budget": BUDGET,
+        "strategies": [line.to_json() for line in read_strategies(folders)],
+    }
+
+
+def folder_of(tasks: str, out: Path, seed: int) -> Path:
+    """Where a run lies."""
+    return out / f"{tasks.replace(':', '-')}-{seed}"
+
+
+def main() -> None:
+    """Command line."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--out", type=Path, default=Path("runs/strategies"))
+    parser.add_argument("--jobs", type=int, default=1, help="runs at a time, one thread each")
+    args = parser.parse_args()
+    with ThreadPoolExecutor(args.jobs) as pool:
+        jobs = [(tasks, seed) for seed in range(SEEDS) for tasks in FAMILIES]
+        list(pool.map(lambda job: perform(job[0], folder_of(job[0], args.out, job[1]), job[1]), jobs))
+    found = {
+        "made_by": "python experiments/strategies.py",
+        "date": datetime.datetime.now(datetime.UTC).date().isoformat(),
+        "families": [result(tasks, args.out) for tasks in FAMILIES],
+    }
+    path = RESULTS / f"strategies-{BASE}.json"
+    path.write_text(json.dumps(found, indent=1) + "\n", "utf-8")
+    print(f"wrote {path}")
+
+
+if __name__ == "__main__":
+    main()
