@@ -52,8 +52,8 @@ def family(found: dict[str, Any]) -> str:
     heads += ["tokens", "prompt tokens", "evals", "batch"]
     told = (
         f"{found['questions']:,} questions, {found['seeds']} seeds, at most {found['budget']:,} sampled "
-        f"tokens a question, base {found['base'][:8]}. Batch: share of the engine's rows in use, where a strategy's "
-        "own calls were sampled. One run (seed 0):"
+        f"tokens a question, base {found['base'][:8]}. Batch: share of the engine's rows in use, where a "
+        "strategy's own calls were sampled. One run (seed 0):"
     )
     return f"### `{found['tasks']}`\n{markdown(heads, rows)}\n\n{told}\n```text\n{found['command']}\n```"
 
