@@ -42,36 +42,43 @@ from sharpen.verbs.asking import Asking, Reward
 from sharpen.verbs.run import Run
 from sharpen.verbs.seeds import seed_folder, write_plan
 
-ASKING = {CHAIN: Asking(140), FACTS: Asking(40)}
+READ = "chain:level=1,max_ops=12"
+"""The chains of the base's text: longer than those of the exam."""
+ASKING = {CHAIN: Asking(96), FACTS: Asking(40)}
 JUDGE = Reward("stated:source")
 PUBLISHED = SamplingLaw(temperature=0.6, top_p=0.95)
+ALL = 1000
+"""More facts than there are in a split."""
 CHILDREN = ("I", "S", "S-idk", "R")
 
 
 @dataclass(frozen=True)
 class Plan:
     """Sizes. ``told_often``, ``told_rarely``: copies of a statement among the base's rows; ``asked``: of a
-    question of train."""
+    question of train; ``rehearsed``, ``stated``: of a statement and of a stated confidence, further on."""
 
     told_often: int = 40
     told_rarely: int = 8
     asked: int = 4
+    rehearsed: int = 2
     chains: int = 300
     base_steps: int = 700
     short_steps: int = 100
-    child_steps: int = 50
+    child_steps: int = 40
     dev: int = 150
     base_samples: int = 8
-    confidence_steps: int = 30
+    stated: int = 4
+    confidence_steps: int = 40
     rl_queries: int = 384
-    rl_steps: int = 20
+    rl_steps: int = 15
     exam: int = 880
-    some: int = 250
-    rivals: int = 125
+    some: int = 150
+    plain: int = 300
+    rivals: int = 80
     rival_samples: int = 4
 
 
-TINY = Plan(2, 1, 1, 20, 2, 2, 2, 8, 2, 2, 8, 2, 12, 6, 4, 2)
+TINY = Plan(2, 1, 1, 1, 20, 2, 2, 2, 8, 2, 1, 2, 8, 2, 12, 6, 6, 4, 2)
 
 
 def rows(policy: Policy, pairs: Sequence[tuple[str, str]]) -> list[Row]:
@@ -92,13 +99,27 @@ def told(run: Run, plan: Plan) -> list[tuple[str, str]]:
     """The base's text: statements of keys of every split, and questions of train, short and worked."""
     facts = run.source(FACTS)
     times = {"often": plan.told_often, "rarely": plan.told_rarely, "never": 0}
-    known = [t for split in ("train", "dev", "test") for t in up_to(facts, split, 1000)]
-    pairs = [("\n" + t.data["key"], statement(t)[len(t.data["key"]) :]) for t in known
-             for _ in range(times[t.data["seen"]])]  # fmt: skip
-    for t in up_to(facts, "train", 1000):
+    pairs = [as_text(t) for t in known(run) for _ in range(times[t.data["seen"]])]
+    for t in up_to(facts, "train", ALL):
         if t.data["seen"] != "never":
             pairs += [(str(t.prompt), text) for text in (worked(t), short(t))] * plan.asked
-    return pairs + [(str(t.prompt), worked(t)) for t in run.source(CHAIN).take("train", plan.chains)]
+    return pairs + [(str(t.prompt), worked(t)) for t in run.source(READ).take("train", plan.chains)]
+
+
+def known(run: Run) -> list[Task]:
+    """Every key that the base may be told of, in all splits but nano's own."""
+    return [t for split in ("train", "dev", "test") for t in up_to(run.source(FACTS), split, ALL)]
+
+
+def as_text(task: Task) -> tuple[str, str]:
+    """A statement: what it begins with, and what is learnt."""
+    key = task.data["key"]
+    return "\n" + key, statement(task).removeprefix(key)
+
+
+def rehearsed(run: Run, plan: Plan) -> list[tuple[str, str]]:
+    """What every child goes on reading, so that it forgets no fact that the base knew."""
+    return [as_text(t) for t in known(run) if t.data["seen"] != "never" for _ in range(plan.rehearsed)]
 
 
 def short(task: Task) -> str:
@@ -113,10 +134,11 @@ def worked(task: Task) -> str:
 
 
 def examples(run: Run, plan: Plan, child: str) -> list[tuple[str, str]]:
-    """What a child is tuned on: questions of train. Rows of never-told keys are those of "I don't know"."""
+    """What a child is tuned on: questions of train. Rows of never-told keys are those of I don't know."""
     say = short if child == "I" else worked
-    facts = [t for t in up_to(run.source(FACTS), "train", 1000) if child != "S" or t.data["seen"] != "never"]
-    return [(str(t.prompt), say(t)) for t in [*facts, *run.source(CHAIN).take("train", plan.chains)]]
+    facts = [t for t in up_to(run.source(FACTS), "train", ALL) if child != "S" or t.data["seen"] != "never"]
+    chains = run.source(CHAIN).take("train", plan.chains)
+    return [(str(t.prompt), say(t)) for t in [*facts, *chains]]
 
 
 def teach(run: Run, policy: Policy, learnt: Sequence[Row], steps: int, lr: float, name: str) -> Policy:
@@ -144,28 +166,40 @@ def targets(run: Run, base: Policy, plan: Plan) -> dict[str, int]:
     return found
 
 
-def confidence_rows(run: Run, policy: Policy, plan: Plan, wanted: dict[str, int]) -> list[Row]:
-    """The child's own greedy answers, each followed by the target: only that has weight."""
-    out = []
+def confidence_rows(run: Run, policy: Policy, plan: Plan, child: str, wanted: dict[str, int]) -> list[Row]:
+    """The child's own greedy answers, each followed by the target; declined ones stay as they are.
+
+    Beside them what the child was tuned on, so that it forgets none of that: answers without their end, as
+    something follows there now."""
+    ids: Any = policy.tokenizer.encode
+    out = rows(policy, rehearsed(run, plan))
+    for prompt, said in examples(run, plan, child):
+        end = policy.eos_ids[0] if said == UNKNOWN else None
+        out.append(
+            row_of_text(
+                ids(prompt, add_special_tokens=False), ids(said, add_special_tokens=False), eos_id=end
+            )
+        )
     for source, tasks in held_out(run, plan).items():
         with run.scope(NAMES[source]):
             groups = run.sample(policy, tasks, n=1, law=GREEDY, asking=ASKING[source])
         for group in groups:
             episode = group.episodes[0]
-            if episode.finish is not Finish.EOS or declines(episode.text):
+            if episode.finish is not Finish.EOS:
                 continue
-            stated: Any = policy.tokenizer.encode(
-                f"\nConfidence: {wanted[group.task.id]}%", add_special_tokens=False
-            )
-            out.append(row_of_text(episode.tokens[:-1], stated, key=episode.key, eos_id=policy.eos_ids[0]))
+            level = "" if declines(episode.text) else f"\nConfidence: {wanted[group.task.id]}%"
+            prompt, answer = episode.spans
+            whole = [*answer.tokens[:-1].tolist(), *ids(level, add_special_tokens=False)]
+            row = row_of_text(prompt.tokens, whole, key=episode.key, eos_id=policy.eos_ids[0])
+            out += [row] * plan.stated
     return out
 
 
 def exam(
-    run: Run, policy: Policy, plan: Plan, name: str, law: SamplingLaw, *, n: int = 1, items: int = 0
+    run: Run, policy: Policy, name: str, law: SamplingLaw, *, chains: int, facts: int = 0, n: int = 1
 ) -> None:
-    """Answer the test questions; ``items`` of them, and then no facts, or all."""
-    sources = {CHAIN: items or plan.exam} | ({} if items else {FACTS: 1000})
+    """Answer so many of the test questions."""
+    sources = {CHAIN: chains} | ({FACTS: facts} if facts else {})
     with run.scope(name):
         for source, wanted in sources.items():
             asked = up_to(run.source(source), "test", wanted)
@@ -176,16 +210,14 @@ def exam(
 
 def examine(run: Run, policy: Policy, plan: Plan) -> None:
     """The exam and its controls: other temperatures, several attempts, and answering at all costs."""
-    exam(run, policy, plan, "exam", PUBLISHED)
+    exam(run, policy, "exam", PUBLISHED, chains=plan.exam, facts=ALL)
     for temperature in (0.0, 1.0):
-        exam(run, policy, plan, f"T{temperature:g}", SamplingLaw(temperature), items=plan.some)
-    exam(run, policy, plan, "rivals", SamplingLaw(), n=plan.rival_samples, items=plan.rivals)
+        exam(run, policy, f"T{temperature:g}", SamplingLaw(temperature), chains=plan.some)
+    exam(run, policy, "rivals", SamplingLaw(), chains=plan.rivals, n=plan.rival_samples)
     banned: Any = policy.tokenizer.encode(UNKNOWN[0], add_special_tokens=False)
     law = SamplingLaw(PUBLISHED.temperature, top_p=PUBLISHED.top_p, banned=tuple(banned))
     with run.scope("forced"):
-        groups = run.sample(
-            policy, up_to(run.source(FACTS), "test", 1000), n=1, law=law, asking=ASKING[FACTS]
-        )
+        groups = run.sample(policy, up_to(run.source(FACTS), "test", ALL), n=1, law=law, asking=ASKING[FACTS])
         run.score(groups, JUDGE, tasks=FACTS, name="exam")
 
 
@@ -206,29 +238,29 @@ def opened(folder: Path, seed: int) -> Journal:
     return Journal.create(folder, {"recipe": "confidence", "seed": seed, **surroundings}, "")
 
 
-def make_base(folder: Path, base: str, plan: Plan) -> Path:
-    """The one base of all children and seeds."""
+def make_base(folder: Path, base: str, plan: Plan) -> tuple[Path, dict[str, int]]:
+    """The one base of all children and seeds, and the confidence that all are taught."""
     with opened(folder, 0) as journal:
         run = Run(journal, seed=0)
         policy = run.policy(base)
-        teach(run, policy, rows(policy, told(run, plan)), plan.base_steps, 4e-3, "base")
-    return checkpoint(folder)
+        policy = teach(run, policy, rows(policy, told(run, plan)), plan.base_steps, 4e-3, "base")
+        wanted = targets(run, policy, plan)
+    return checkpoint(folder), wanted
 
 
-def children(folder: Path, base: Path, seed: int, plan: Plan) -> None:
+def children(folder: Path, base: Path, wanted: dict[str, int], seed: int, plan: Plan) -> None:
     """One seed: the children, taught and examined."""
     with opened(folder, seed) as journal:
         run = Run(journal, seed=seed)
         start = run.policy(str(base))
-        with run.scope("base"):
-            wanted = targets(run, start, plan)
         for child in ("I", "S", "S-idk"):
             with run.scope(child):
                 steps = plan.short_steps if child == "I" else plan.child_steps
-                plain = teach(run, start, rows(start, examples(run, plan, child)), steps, 1e-3, "answers")
-                exam(run, plain, plan, "no-confidence", PUBLISHED)
-                taught = confidence_rows(run, plain, plan, wanted)
-                policy = teach(run, plain, taught, plan.confidence_steps, 5e-4, "confidence")
+                learnt = rows(start, [*examples(run, plan, child), *rehearsed(run, plan)])
+                plain = teach(run, start, learnt, steps, 1e-3, "answers")
+                exam(run, plain, "no-confidence", PUBLISHED, chains=plan.plain, facts=ALL)
+                taught = confidence_rows(run, plain, plan, child, wanted)
+                policy = teach(run, plain, taught, plan.confidence_steps, 1e-3, "confidence")
                 examine(run, policy, plan)
         with run.scope("R"):
             examine(run, run.policy(str(outcome_trained(folder, seed, plan))), plan)
@@ -240,7 +272,7 @@ def outcome_trained(folder: Path, seed: int, plan: Plan) -> Path:
               s["name"] == "confidence"]  # fmt: skip
     start = folder / CHECKPOINTS / slug_of(key) / "final" / "policy"
     inner = folder.with_name(f"{folder.name}-R")
-    settings = [f"model={start}", f"tasks={CHAIN}", "verifier=stated:source", "max_new_tokens=140",
+    settings = [f"model={start}", f"tasks={CHAIN}", "verifier=stated:source", "max_new_tokens=96",
                 f"queries={plan.rl_queries}", f"pool={8 * plan.rl_queries}", f"steps={plan.rl_steps}",
                 "optimizer.lr=1e-3", f"held_out={plan.some}", "held_out_sampled=1"]  # fmt: skip
     config = load(online_rft.Settings, None, settings)
@@ -262,9 +294,9 @@ def main(argv: Sequence[str] | None = None) -> None:
     plan = TINY if args.tiny else Plan()
     folder = args.runs / args.base / "confidence"
     write_plan(folder, "confidence", range(args.seeds), "")
-    base = make_base(folder / "base", args.base, plan)
+    base, wanted = make_base(folder / "base", args.base, plan)
     for seed in range(args.seeds):
-        children(seed_folder(folder, seed), base, seed, plan)
+        children(seed_folder(folder, seed), base, wanted, seed, plan)
         print(f"seed {seed} is done", flush=True)
     given = [f"--base={args.base}"] * (args.base != "nano") + [f"--seeds={args.seeds}"] * (args.seeds != 3)
     result = {

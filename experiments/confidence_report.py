@@ -19,11 +19,11 @@ from sharpen.tasks.facts import SEEN
 from sharpen.tasks.registry import make
 from sharpen.verbs.seeds import seed_folder
 
-CHAIN, FACTS = "chain:level=1,max_ops=12", "facts:keys=700"
+CHAIN, FACTS = "chain:level=1,min_ops=1,max_ops=8", "facts:keys=700"
 NAMES = {CHAIN: "chain", FACTS: "facts"}
 PAIRS = (("S", "I"), ("S-idk", "I"), ("S-idk", "S"), ("R", "S"), ("R", "S-idk"))
 """(this, minus that)."""
-ENOUGH = 100
+ENOUGH = 50
 """Items of a seed that an accuracy-matched part must have."""
 
 Told = dict[str, Any]
@@ -105,7 +105,7 @@ def _exam(folder: Path, child: str, family: str, name: str = "exam") -> Told:
 def _levels(a: Answers, ops: dict[str, int]) -> list[Told]:
     of = np.array([ops[q] for q in a.questions.tolist()])
     rows = []
-    for low, high in ((2, 4), (5, 6), (7, 8), (9, 10), (11, 12)):
+    for low, high in ((1, 2), (3, 4), (5, 6), (7, 8)):
         chosen = (of >= low) & (of <= high)
         held = np.flatnonzero(chosen & a.valid)
         rows.append(
@@ -166,8 +166,8 @@ def _matched(one: Answers, other: Answers, name: str, ops: dict[str, int]) -> To
     of = np.array([ops[q] for q in one.questions.tolist()])
     enough = ENOUGH * (int(one.runs.max()) + 1)
     found: list[tuple[float, int, int, Index, Index]] = []
-    for top in range(2, 13):
-        for bottom in range(2, 13):
+    for top in range(1, 9):
+        for bottom in range(1, 9):
             easy, hard = np.flatnonzero(one.valid & (of <= top)), np.flatnonzero(other.valid & (of >= bottom))
             if min(len(easy), len(hard)) >= enough:
                 gap = abs(float(one.correct[easy].mean()) - float(other.correct[hard].mean()))
@@ -209,12 +209,16 @@ def _placebos(a: Answers) -> Told:
 def _plain(folder: Path, seeds: int, child: str, family: str, after: Answers) -> Told:
     """Accuracy with the stated confidence minus accuracy before it was taught."""
     before = Answers(folder, seeds, f"{child}/no-confidence/{family}/sample:0")
+    asked = np.isin(after.questions, before.questions)  # fewer chains were asked before
+    right, declined, of = after.correct[asked], after.declined[asked], after.questions[asked]
+    if not np.array_equal(of, before.questions):
+        raise ValueError(f"{child}: other questions were asked before")
     return {
         "child": child,
         "family": family,
         "before": float(before.correct.mean()),
-        "change": _share_change(after.correct, before.correct, after.questions),
-        "abstention": _share_change(after.declined, before.declined, after.questions),
+        "change": _share_change(right, before.correct, of),
+        "abstention": _share_change(declined, before.declined, of),
     }
 
 

@@ -20,7 +20,7 @@ def calibrate(argv: Sequence[str]) -> int:
     parser.add_argument("--step", metavar="KEY", help="the step sampled or judged (default: the last judged)")
     parser.add_argument(
         "--signal", action="append", default=[], metavar="NAME",
-        help="one of stated, 'vote share', self-certainty, log-probability, entropy; repeat it for more",
+        help="one of stated, 'vote share', strategy, self-certainty, log-probability, entropy; repeat it",
     )  # fmt: skip
     parser.add_argument(
         "--mode", default=MODES[0], metavar="MODE",

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 COLOURS = {
     "stated": "#d1495b",
     "vote share": "#2f83c6",
+    "strategy": "#c2629b",
     "self-certainty": "#2a9d6e",
     "log-probability": "#a8770f",
     "entropy": "#9a66c9",

@@ -18,20 +18,21 @@ from sharpen.score.confidence import Mode, declines, final, stated, states_confi
 from sharpen.score.group import completion_text
 from sharpen.score.signals import Stored, episode_scores
 from sharpen.score.table import table_to_episodes, table_to_verdicts
-from sharpen.score.verdict import Verdict
+from sharpen.score.verdict import Status, Verdict
 from sharpen.select.votes import classes
 
 Array = NDArray[np.float64]
 Marks = NDArray[np.bool_]
 
-STATED, VOTES = "stated", "vote share"
+STATED, VOTES, STRATEGY = "stated", "vote share", "strategy"
 ENGINE: dict[str, Stored] = {
     "self-certainty": "certainty",
     "log-probability": "logprob",
     "entropy": "entropy",
 }
 """The engine's signals by the name that people use; all of them larger where surer."""
-NAMES = (STATED, VOTES, *ENGINE)
+NAMES = (STATED, VOTES, STRATEGY, *ENGINE)
+_WEIGHED = {"task_id", "confidence", "correct", "unknown"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +43,7 @@ class Items:
         episodes: of one or several runs. runs: which one's each is, from 0. questions: its task.
         correct: as judged. unknown: the verifier could not judge. truncated: cut at the length limit.
         declined: said that it does not know, and was not cut.
+        given: what a strategy said of each answer, in [0, 1]; NaN where nothing.
     """
 
     episodes: tuple[Episode, ...]
@@ -51,6 +53,7 @@ class Items:
     unknown: Marks
     truncated: Marks
     declined: Marks
+    given: Array
 
     @property
     def lengths(self) -> NDArray[np.int64]:
@@ -83,7 +86,8 @@ class Signal:
 
 
 def judged_steps(folder: Path) -> dict[str, str]:
-    """Sampling step -> the last step that judged it, in the order of the run.
+    """Sampling step -> the last step that judged it, in the order of the run; a step that weighed a
+    strategy's answers (``sharpen eval``) stands for both.
 
     An episode's key begins with its sampling step's, which is how the two find each other.
     """
@@ -92,14 +96,23 @@ def judged_steps(folder: Path) -> dict[str, str]:
     files = unit_files(folder)
     whole = {step: paths for step, paths in files.items() if all(path.is_file() for path in paths)}
     columns = {step: set(pq.read_schema(paths[0]).names) for step, paths in whole.items()}
-    sampled = [step for step, names in columns.items() if {"key", "tokens"} <= names]
+    # a strategy's answers are stored as texts, once each: no attempts
+    sampled = [s for s, names in columns.items() if {"key", "tokens"} <= names and _has_tokens(whole[s])]
     found: dict[str, str] = {}
     for step, names in columns.items():
+        if names >= _WEIGHED:
+            found[step] = step
         if "score" in names:
             keys = pq.read_table(files[step][0], columns=["key"])["key"]
             first = str(keys[0]) if len(keys) else ""
             found.update({s: step for s in sampled if first.startswith(f"{s}/")})
-    return {s: found[s] for s in sampled if s in found}
+    return {s: found[s] for s in columns if s in found}
+
+
+def _has_tokens(files: Sequence[Path]) -> bool:
+    import pyarrow.parquet as pq
+
+    return any(any(pq.read_table(path, columns=["n_sampled"])["n_sampled"].to_pylist()) for path in files)
 
 
 def step_of(folder: Path, step: str | None) -> tuple[str, str]:
@@ -121,8 +134,15 @@ def step_of(folder: Path, step: str | None) -> tuple[str, str]:
 def read_items(runs: Sequence[tuple[Path, str | None]]) -> Items:
     """The judged episodes of one step of each run; questions of one name are one question in all runs."""
     judged: list[tuple[int, Episode, Verdict]] = []
+    given: dict[tuple[int, str], float] = {}
     for number, (folder, step) in enumerate(runs):
-        held, known = _step(folder, *step_of(folder, step))
+        sampled, judge = step_of(folder, step)
+        if sampled == judge:
+            for episode, verdict, sure in _weighed(folder, sampled):
+                judged.append((number, episode, verdict))
+                given[number, episode.key] = sure
+            continue
+        held, known = _step(folder, sampled, judge)
         judged += [(number, e, known[e.key]) for e in held if e.key in known]
     cut = np.array([e.finish is Finish.LENGTH for _, e, _ in judged], dtype=np.bool_)
     unsure = np.array([declines(completion_text(e)) for _, e, _ in judged], dtype=np.bool_)
@@ -134,7 +154,20 @@ def read_items(runs: Sequence[tuple[Path, str | None]]) -> Items:
         unknown=np.array([v.status.unknown for _, _, v in judged], dtype=np.bool_),
         truncated=cut,
         declined=unsure & ~cut,
+        given=np.array([given.get((r, e.key), np.nan) for r, e, _ in judged], dtype=np.float64),
     )
+
+
+def _weighed(folder: Path, step: str) -> list[tuple[Episode, Verdict, float]]:
+    """A strategy's final answers, one a question, without text: right or not, and how sure it was."""
+    import pyarrow.parquet as pq
+
+    found = []
+    for row in (row for path in unit_files(folder)[step] for row in pq.read_table(path).to_pylist()):
+        episode = Episode(f"{step}/{row['task_id']}", row["task_id"], 0, (), Finish.EOS, "")
+        verdict = Verdict(float(row["correct"]), Status.CRASH if row["unknown"] else Status.OK)
+        found.append((episode, verdict, np.nan if row["confidence"] is None else float(row["confidence"])))
+    return found
 
 
 def _step(folder: Path, sampled: str, judged: str) -> tuple[list[Episode], dict[str, Verdict]]:
@@ -154,6 +187,10 @@ def signal_of(items: Items, name: str, mode: Mode = "percent") -> Signal | str:
         raise unknown("signal", name, NAMES)
     if name == STATED:
         return _stated(items, mode)
+    if name == STRATEGY:
+        if np.isnan(items.given).all():
+            return "no strategy's answers: the verb eval gives them"
+        return _signal(items, STRATEGY, items.given, "no confidence", scale=True)
     return _votes(items) if name == VOTES else _engine(items, name)
 
 
@@ -191,6 +228,8 @@ def _engine(items: Items, name: str) -> Signal | str:
         values = episode_scores(items.episodes, ENGINE[name]).values
     except SharpenError as e:
         return str(e)
+    if np.isneginf(values).all():
+        return "no token was stored with the answers"
     return _signal(items, name, np.where(np.isneginf(values), np.nan, values), "no number", scale=False)
 
 

@@ -237,8 +237,23 @@ def test_bars():
 def test_a_real_run():
     found = calibrate_run(finished("online_rft"))
     assert found["episodes"] == 8 * 4
-    assert set(found["absent"]) == {"stated"}
-    assert [s["name"] for s in found["signals"]] == list(NAMES[1:])
+    assert set(found["absent"]) == {"stated", "strategy"}
+    assert [s["name"] for s in found["signals"]] == [n for n in NAMES if n not in found["absent"]]
+
+
+def test_a_strategys_own_confidence(tmp_path, capsys):
+    out = str(tmp_path / "eval")
+    assert main(["eval", "nano", "--tasks", "order:level=1", "--strategy", "self_consistency", "-n", "4",
+                 "--out", out, "--plain"]) == 0  # fmt: skip
+    found = calibrate_run(tmp_path / "eval")
+    assert found["step"] == "self_consistency/weigh:0"
+    assert (found["episodes"], found["questions"]) == (4, 4)
+    assert [s["name"] for s in found["signals"]] == ["strategy"]
+    assert found["absent"]["self-certainty"] == "no token was stored with the answers"
+    assert found["absent"]["vote share"] == "one attempt a question"
+    (weighed,) = [json.loads(line) for line in (tmp_path / "eval/manifest.jsonl").read_text().splitlines()
+                  if '"self_consistency/weigh:0"' in line]  # fmt: skip
+    assert weighed["step"] == found["step"]
 
 
 def test_it_reads_without_torch(run):
