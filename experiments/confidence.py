@@ -55,7 +55,7 @@ CHILDREN = ("I", "S", "S-idk", "R")
 @dataclass(frozen=True)
 class Plan:
     """Sizes. ``told_often``, ``told_rarely``: copies of a statement among the base's rows; ``asked``: of a
-    question of train; ``rehearsed``, ``stated``: of a statement and of a stated confidence, further on."""
+    question of train. ``rehearsed``, ``stated``: of a statement, and of a confidence in a fact, later."""
 
     told_often: int = 40
     told_rarely: int = 8
@@ -65,10 +65,10 @@ class Plan:
     base_steps: int = 700
     short_steps: int = 100
     child_steps: int = 40
-    dev: int = 150
+    dev: int = 600
     base_samples: int = 8
-    stated: int = 4
-    confidence_steps: int = 40
+    stated: int = 6
+    confidence_steps: int = 60
     rl_queries: int = 384
     rl_steps: int = 15
     exam: int = 880
@@ -152,7 +152,7 @@ def teach(run: Run, policy: Policy, learnt: Sequence[Row], steps: int, lr: float
 
 def held_out(run: Run, plan: Plan) -> dict[str, list[Task]]:
     """Questions of dev, on which confidence is taught."""
-    return {CHAIN: run.source(CHAIN).take("dev", plan.dev), FACTS: up_to(run.source(FACTS), "dev", plan.dev)}
+    return {CHAIN: run.source(CHAIN).take("dev", plan.dev), FACTS: up_to(run.source(FACTS), "dev", ALL)}
 
 
 def targets(run: Run, base: Policy, plan: Plan) -> dict[str, int]:
@@ -166,20 +166,12 @@ def targets(run: Run, base: Policy, plan: Plan) -> dict[str, int]:
     return found
 
 
-def confidence_rows(run: Run, policy: Policy, plan: Plan, child: str, wanted: dict[str, int]) -> list[Row]:
+def confidence_rows(run: Run, policy: Policy, plan: Plan, wanted: dict[str, int]) -> list[Row]:
     """The child's own greedy answers, each followed by the target; declined ones stay as they are.
 
-    Beside them what the child was tuned on, so that it forgets none of that: answers without their end, as
-    something follows there now."""
+    The answers have weight too, so that the child goes on answering as it did."""
     ids: Any = policy.tokenizer.encode
     out = rows(policy, rehearsed(run, plan))
-    for prompt, said in examples(run, plan, child):
-        end = policy.eos_ids[0] if said == UNKNOWN else None
-        out.append(
-            row_of_text(
-                ids(prompt, add_special_tokens=False), ids(said, add_special_tokens=False), eos_id=end
-            )
-        )
     for source, tasks in held_out(run, plan).items():
         with run.scope(NAMES[source]):
             groups = run.sample(policy, tasks, n=1, law=GREEDY, asking=ASKING[source])
@@ -191,7 +183,7 @@ def confidence_rows(run: Run, policy: Policy, plan: Plan, child: str, wanted: di
             prompt, answer = episode.spans
             whole = [*answer.tokens[:-1].tolist(), *ids(level, add_special_tokens=False)]
             row = row_of_text(prompt.tokens, whole, key=episode.key, eos_id=policy.eos_ids[0])
-            out += [row] * plan.stated
+            out += [row] * (plan.stated if source == FACTS else 1)
     return out
 
 
@@ -259,8 +251,8 @@ def children(folder: Path, base: Path, wanted: dict[str, int], seed: int, plan: 
                 learnt = rows(start, [*examples(run, plan, child), *rehearsed(run, plan)])
                 plain = teach(run, start, learnt, steps, 1e-3, "answers")
                 exam(run, plain, "no-confidence", PUBLISHED, chains=plan.plain, facts=ALL)
-                taught = confidence_rows(run, plain, plan, child, wanted)
-                policy = teach(run, plain, taught, plan.confidence_steps, 1e-3, "confidence")
+                taught = confidence_rows(run, plain, plan, wanted)
+                policy = teach(run, plain, taught, plan.confidence_steps, 4e-4, "confidence")
                 examine(run, policy, plan)
         with run.scope("R"):
             examine(run, run.policy(str(outcome_trained(folder, seed, plan))), plan)
