@@ -69,16 +69,15 @@ def execute(
     function, _ = entry.load()
     place = numerics()
     environment: dict[str, Any] = {"code": code_digest(), "versions": versions(), "numerics": place}
+    made = Made() if resume else (entry.check or check)(config)
     if engine is None and isinstance(config, Answering):
         tape, say = Tape(Path(folder) / TAPE), progress.say if progress else None
         engine = make_engine(config.engine, vllm=config.vllm, api=config.api, tape=tape, say=say)
         environment["versions"] |= engine_versions(config.engine)
     text = config.to_toml()
-    made = Made()
     if resume:
         journal = Journal.open(folder, environment=environment, accept_code=accept_code)
     else:
-        made = (entry.check or check)(config)
         header = {"recipe": recipe, "seed": seed, **environment}
         journal = Journal.create(folder, header, text)
     with journal:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from shlex import split
 
 import pyarrow.parquet as pq
 import pytest
@@ -134,12 +135,12 @@ def test_in_python(tmp_path):
 def test_what_cannot_work_is_said_before_anything_is_written(tmp_path):
     for setting, told in [
         ("strategies=[]", "give at least one strategy"),
-        ("strategies=[greedy, greedy]", "give each strategy once"),
+        ("'strategies=[greedy, greedy]'", "give each strategy once"),
         ("strategies=[gready]", "did you mean 'greedy'"),
-        ("questions=10000000", "were asked for"),
+        ("questions=100000 tasks=countdown:level=1", "were asked for"),
     ]:
         with pytest.raises(SharpenError, match=told):
-            execute("evaluate", settings("evaluate", setting), tmp_path / "run")
+            execute("evaluate", settings("evaluate", *split(setting)), tmp_path / "run")
         assert not (tmp_path / "run").exists()
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import signal
 import threading
 
@@ -413,7 +412,8 @@ def interrupt_when(ready):
     pause = threading.Event()
     while not ready():
         pause.wait(0.005)
-    os.kill(os.getpid(), signal.SIGINT)
+    # to the main thread: delivered to another one, it would not wake the event loop
+    signal.pthread_kill(threading.main_thread().ident, signal.SIGINT)
 
 
 # --- limits -----------------------------------------------------------------------------------------
