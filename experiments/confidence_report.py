@@ -23,6 +23,7 @@ CHAIN, FACTS = "chain:level=1,min_ops=1,max_ops=8", "facts:keys=700"
 NAMES = {CHAIN: "chain", FACTS: "facts"}
 PAIRS = (("S", "I"), ("S-idk", "I"), ("S-idk", "S"), ("R", "S"), ("R", "S-idk"))
 """(this, minus that)."""
+DEALS = 200
 ENOUGH = 50
 """Items of a seed that an accuracy-matched part must have."""
 
@@ -190,20 +191,22 @@ def _matched(one: Answers, other: Answers, name: str, ops: dict[str, int]) -> To
 
 
 def _placebos(a: Answers) -> Told:
-    """A constant confidence, and the child's own ones dealt out at random."""
+    """A constant confidence, with a bootstrap over questions; and the child's own ones dealt out at random,
+    with the range of ``DEALS`` deals."""
     held = np.flatnonzero(a.valid)
     c, y, of = a.confidence[held], a.correct[held], a.questions[held]
     if not len(held):
         return {}
-    dealt = stream("confidence", "shuffled").generator().permutation(c)
     constant = np.full(len(c), c.mean())
-    return {
-        name: {
-            "ece": _bootstrap(of, lambda i, v=v: ece(v[i], y[i]), name),
-            "auroc": _bootstrap(of, lambda i, v=v: auroc(v[i], y[i]), name),
-        }
-        for name, v in (("constant", constant), ("shuffled", dealt))
-    }
+    rng = stream("confidence", "shuffled").generator()
+    deals = [rng.permutation(c) for _ in range(DEALS)]
+    told: Told = {"constant": {}, "shuffled": {}}
+    for name, measure in (("ece", ece), ("auroc", auroc)):
+        told["constant"][name] = _bootstrap(of, lambda i, m=measure: m(constant[i], y[i]), "constant")
+        values = [v for v in (measure(d, y) for d in deals) if v is not None]
+        ends = np.quantile(values, [0.025, 0.975]).tolist() if values else [None, None]
+        told["shuffled"][name] = [float(np.mean(values)) if values else None, *ends]
+    return told
 
 
 def _plain(folder: Path, seeds: int, child: str, family: str, after: Answers) -> Told:

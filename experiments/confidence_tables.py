@@ -187,7 +187,8 @@ def controls(found: Told) -> str:
             "**Equal accuracy.** I on its easier chains, the other on its harder ones, cut where both are "
             f"right about as often.\n\n{matched(found)}",
             "**False confidences**, on chains: for every answer the child's own mean (constant), and its own "
-            "confidences dealt out at random (shuffled).\n\n" + markdown(dealt, placebos),
+            "confidences dealt out at random (shuffled; the range of 200 deals).\n\n"
+            + markdown(dealt, placebos),
             "**No confidence.** The same child before it was taught to state one; changes in points.\n\n"
             + markdown(before, plain, left=2),
             "**Temperature**, on chains: right (percent) / ECE / AUROC.\n\n"
