@@ -93,8 +93,18 @@ def test_reading_leaves_no_hook_behind_and_refuses_empty_sets():
     before = [len(b._forward_hooks) for b in blocks(policy.module())]
     text = np.array([5, 6, 7], np.int32)
     pooled_states(policy, [text], [(np.array([0]),)])
-    with pytest.raises(IndexError):
+    with pytest.raises(SharpenError, match="token 99999"):
         pooled_states(policy, [np.array([5, 99999], np.int32)], [(np.array([0]),)])
+
+    def fail(*_):
+        raise RuntimeError("in the pass")
+
+    failing = blocks(policy.module())[1].register_forward_hook(fail)
+    try:
+        with pytest.raises(RuntimeError, match="in the pass"):
+            pooled_states(policy, [text], [(np.array([0]),)])
+    finally:
+        failing.remove()
     assert [len(b._forward_hooks) for b in blocks(policy.module())] == before
     for bad in (np.array([], np.int64), np.array([3]), np.array([-1])):
         with pytest.raises(SharpenError, match="sequence 0"):
