@@ -395,10 +395,15 @@ def test_interrupted_it_asks_only_for_what_is_missing(server, tape, tmp_path):
     watching = threading.Thread(
         target=interrupt_when, args=(lambda: len(server.bodies) == 5 and len(tape) >= 4,)
     )
+    # a shell starts what runs in its background with Ctrl-C ignored
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
     watching.start()
-    with pytest.raises(KeyboardInterrupt):
-        engine_for(server, tape, concurrency=2).generate(POLICY, requests(8))
-    watching.join()
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            engine_for(server, tape, concurrency=2).generate(POLICY, requests(8))
+    finally:
+        signal.signal(signal.SIGINT, before)
+        watching.join()
     kept = Tape(tmp_path / TAPE)
     assert sum("tokens" in r for r in kept.replies()) == 3
     server.faults.clear()
