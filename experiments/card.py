@@ -1,7 +1,7 @@
 """A shipped model's card: ``python experiments/card.py nano [--measure] [--check]``.
 
-``--measure`` asks the model dev-split questions of every family and level and writes
-``results/card-<name>.json`` (two to three minutes on one core). Without it the card's regions are written
+``--measure`` asks the model dev-split questions of every family and level, and nano-2 for every role, and
+writes ``results/card-<name>.json`` (minutes on one core). Without it the card's regions are written
 from that file and from the model's folder. A model whose weights differ from those measured is refused: a
 shipped base is frozen, another one gets another name.
 """
@@ -16,15 +16,18 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import roles
 from regions import RESULTS, ROOT, markdown, update
 
 from sharpen.measure.intervals import wilson
-from sharpen.models.corpus import MIXTURES
+from sharpen.models import corpus
+from sharpen.models.roles import NANO_2
 from sharpen.runs.streams import stream
 
 MODELS = ROOT / "sharpen" / "models"
 FAMILIES = ("countdown", "chain", "order")
 LEVELS = (1, 2, 3, 4)
+MIXTURES = {**corpus.MIXTURES, "nano-2": NANO_2}
 LONGEST = 192
 """Tokens an answer may take: enough for every worked solution of the families."""
 
@@ -60,6 +63,7 @@ def measure(model: str, n: int) -> dict[str, Any]:
         "date": datetime.date.today().isoformat(),
         "split": "dev",
         "cells": cells,
+        **({"roles": roles.measure(policy, n)} if model == "nano-2" else {}),
     }
 
 
@@ -101,11 +105,11 @@ def read(model: str) -> dict[str, Any] | None:
 def region(model: str, name: str) -> str:
     """The text of a region of ``model``'s card."""
     if name == "mixture":
-        return mixture(model)
+        return role_mixture() if model == "nano-2" else mixture(model)
     found = read(model)
     if found is None:
         return f"Not measured yet: run `python experiments/card.py {model} --measure`."
-    return {"identity": identity, "accuracy": accuracy}[name](found)
+    return {"identity": identity, "accuracy": accuracy, "roles": by_role, "judge": judge}[name](found)
 
 
 def identity(found: dict[str, Any]) -> str:
@@ -136,7 +140,7 @@ def identity(found: dict[str, Any]) -> str:
 
 def mixture(model: str) -> str:
     """The proportions of the corpus."""
-    m = MIXTURES[model]
+    m = corpus.MIXTURES[model]
     about = {
         "countdown": "`Make 29 from 3 7 8`, worked in steps; any of all solutions, drawn evenly (level 4: "
         "the one that the question was made from)",
@@ -161,13 +165,92 @@ def mixture(model: str) -> str:
     )
 
 
+ROLES = {
+    "chain": ("`Compute 7 +5 *3`", "worked from left to right, a step a line; or wrong as planted"),
+    "countdown": ("`Make 29 from 3 7 8`", "worked; any of all solutions"),
+    "order": ("`Order b<d d>a b>a`", "worked letter by letter"),
+    "direct": ("`direct` question", "the answer line alone"),
+    "think": ("`think` question", "the steps without an answer"),
+    "answer": ("`answer` question, rationale", "what the rationale arrives at, right or wrong"),
+    "shots": ("1 to 3 solved examples, question", "as the examples are: all worked, or answers alone"),
+    "value": ("`value` question, some steps", "`sure`, `likely` or `impossible`, exact by search"),
+    "correct": ("`correct` question, some steps", "`yes` or `no`: the last step"),
+    "vote": ("`vote` question, 2 to 4 candidates", "the number of the one that is right or can still be"),
+    "verify": ("`verify` question, answer", "`yes` or `no`, half and half"),
+    "judge": (
+        "`judge` question, lines numbered from 0",
+        "a verdict a line, the index in `\\boxed{}`; half -1",
+    ),
+    "critique": ("`critique` question, solution", "`good`, or `wrong: ` and the first wrong line"),
+    "revise": ("`revise` question, solution, feedback or none", "a right solution"),
+    "hint": ("question `hint` 1 to 3 answers", "a right solution; in 60 % one of the answers is right"),
+    "statement": ("`statement` question, answer", "both in one line"),
+    "mask": ("`mask` statement with X for a number", "X worked out, or `none` where nothing fits"),
+    "decompose": ("`decompose` question", "sub-questions `a=7+5`, `b=a*3`"),
+    "subquestion": ("`sub` question, what is settled, sub-question", "its step and answer"),
+    "followup": ("`ask` question, what is settled", "the next sub-question, or the answer"),
+    "program": ("`program` question", "a fenced program: `ans=(7+5)*3`"),
+    "function": ("`function` question", "`def solution():` with comments; also over letters"),
+    "debug": ("`debug` question, program, error", "the right program"),
+    "template": ("`template` question", "letters for numbers, and their values"),
+    "expression": ("`expression` template", "one expression over its letters"),
+    "act": ("`act` question, calls and results", "a thought and `<tool>12*3</tool>`, or the answer"),
+    "confidence": ("`confidence` question", "worked, with a confidence that falls with the length"),
+    "unsure": ("question `or pass`", "worked, or `I don't know.` where it is long"),
+}
+
+
+def role_mixture() -> str:
+    """The proportions of the corpus of roles."""
+    rows = [[f"`{kind}`", f"{100 * share:g} %", *ROLES[kind]] for kind, share in NANO_2.shares.items()]
+    levels = "; ".join(
+        f"`{family}` " + ", ".join(f"{k}: {100 * v:.0f} %" for k, v in by_level.items())
+        for family, by_level in NANO_2.levels.items()
+    )
+    return (
+        markdown(["kind", "share", "prompt", "reply"], rows, left=4)
+        + f"\n\nDifficulty by level: {levels}. At most {NANO_2.gold:,} questions of each family and level. "
+        f"Of the `chain` texts {100 * NANO_2.slips:.0f} % have a slip, {100 * NANO_2.confused:.0f} % take "
+        "products first where that gives a readable working that differs."
+    )
+
+
+def by_role(found: dict[str, Any]) -> str:
+    """Measured accuracy by role and family."""
+    rows = [
+        [
+            f"`{c['role']}`",
+            c["family"],
+            str(c["n"]),
+            cell(c["right"], c["n"]),
+            f"{100 * c['chance']:.1f}" if "chance" in c else "",
+        ]
+        for c in found["roles"]
+    ]
+    return (
+        markdown(["role", "family", "prompts", "right, %", "commonest reply, %"], rows, left=2)
+        + "\n\nGreedy, prompts drawn as for the training but from the dev split, 95 % Wilson intervals."
+    )
+
+
+def judge(found: dict[str, Any]) -> str:
+    """The judge's measures."""
+    rows = [
+        [c["family"], *(f"{100 * c[k]:.1f}" for k in ("acc_err", "acc_cor", "f1"))]
+        for c in found["roles"]
+        if c["role"] == "judge"
+    ]
+    return markdown(["family", "first error named, %", "accepted where clean, %", "F1, %"], rows)
+
+
+def cell(right: int, n: int) -> str:
+    """A share in percent with its interval."""
+    low, high = wilson(right, n)
+    return f"{100 * right / n:.1f} ({100 * low:.1f} to {100 * high:.1f})"
+
+
 def accuracy(found: dict[str, Any]) -> str:
     """Measured accuracy by family and level."""
-
-    def cell(right: int, n: int) -> str:
-        low, high = wilson(right, n)
-        return f"{100 * right / n:.1f} ({100 * low:.1f} to {100 * high:.1f})"
-
     rows = [
         [c["family"], str(c["level"]), str(c["n"]), cell(c["greedy"], c["n"]), cell(c["t1"], c["n"])]
         for c in found["cells"]
