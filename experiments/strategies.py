@@ -22,9 +22,9 @@ from regions import RESULTS
 from sharpen.runs.manifest import read_manifest
 from sharpen.studio.strategies import read_strategies
 
-BASE, SEEDS, QUESTIONS, BUDGET = "nano-2", 3, 300, 768
-FAMILIES = {"chain:level=2": 64, "countdown:level=2": 64}
-"""The families, and the longest reply in tokens."""
+BASE, SEEDS, QUESTIONS = "nano-2", 3, 300
+FAMILIES = {"chain:level=4": (128, 1280), "countdown:level=2": (64, 768)}
+"""The families at levels that leave room (nano-2's card), the longest reply and the budget, in tokens."""
 MANY = 64
 """More samples than the budget has room for."""
 BOTH = (
@@ -42,7 +42,7 @@ BOTH = (
     f"verified:samples={MANY}",
 )
 OF = {
-    "chain:level=2": (
+    "chain:level=4": (
         "least_to_most",
         "self_verification:samples=4,checks=2",
         "program_of_thoughts",
@@ -61,7 +61,8 @@ OF = {
 def command(tasks: str, folder: Path, seed: int) -> list[str]:
     """The run as a user would type it."""
     named = [word for s in (*BOTH, *OF[tasks]) for word in ("--strategy", s)]
-    settings = ["temperature=1", f"max_new_tokens={FAMILIES[tasks]}", f"budget_tokens={BUDGET}"]
+    longest, budget = FAMILIES[tasks]
+    settings = ["temperature=1", f"max_new_tokens={longest}", f"budget_tokens={budget}"]
     return [
         "sharpen", "eval", BASE, "--tasks", tasks, *named, "-n", str(QUESTIONS), *settings,
         "--out", str(folder), "--seed", str(seed),
@@ -87,7 +88,7 @@ def result(tasks: str, out: Path) -> dict[str, Any]:
         "command": shlex.join(command(tasks, Path("DIR"), 0)),
         "questions": QUESTIONS,
         "seeds": SEEDS,
-        "budget": BUDGET,
+        "budget": FAMILIES[tasks][1],
         "strategies": [line.to_json() for line in read_strategies(folders)],
     }
 
