@@ -24,6 +24,8 @@ NAMES = {CHAIN: "chain", FACTS: "facts"}
 PAIRS = (("S", "I"), ("S-idk", "I"), ("S-idk", "S"), ("R", "S"), ("R", "S-idk"))
 """(this, minus that)."""
 DEALS = 200
+EQUAL = 0.05
+"""Shares of right answers that differ by no more than this are taken as equal."""
 ENOUGH = 50
 """Items of a seed that an accuracy-matched part must have."""
 
@@ -173,10 +175,11 @@ def _matched(one: Answers, other: Answers, name: str, ops: dict[str, int]) -> To
             if min(len(easy), len(hard)) >= enough:
                 gap = abs(float(one.correct[easy].mean()) - float(other.correct[hard].mean()))
                 found.append((gap, top, bottom, easy, hard))
-    if not found:
-        return {"other": name}
+    closest = min((f[0] for f in found), default=1.0)
+    if closest > EQUAL:
+        return {"other": name, "closest": closest}
     # of cuts that match to a point, the one that keeps most
-    near = [f for f in found if f[0] <= max(0.01, min(f[0] for f in found))]
+    near = [f for f in found if f[0] <= max(0.01, closest)]
     _, top, bottom, easy, hard = max(near, key=lambda f: min(len(f[3]), len(f[4])))
     out: Told = {"other": name, "top": top, "bottom": bottom}
     for label, a, chosen in (("I", one, easy), (name, other, hard)):

@@ -141,7 +141,7 @@ def matched(found: Told) -> str:
     for m in found["matched"]:
         other = m["other"]
         if "top" not in m:
-            rows.append([f"I and {CHILDREN[other]}", *["no two parts match"], *[NONE] * 5])
+            rows.append(["I and " + CHILDREN[other], "no two parts match to 5 points", *[NONE] * 5])
             continue
         for label, name, part in (
             ("I", "I", f"up to {m['top']}"),
@@ -226,7 +226,9 @@ def words(found: Told) -> str:
         _line(found, "S' is worse calibrated than I on facts", "S-idk", "I", "facts", "ece", 1),
     ]
     by_name = {m["other"]: m for m in found["matched"]}
-    if "top" in by_name["S"]:
+    if "top" not in by_name["S"]:
+        lines.append("- At equal accuracy: cannot be told, no parts of the chains match (below).")
+    else:
         one, other = by_name["S"]["I"], by_name["S"]["S"]
         low, high = sorted((one["ece"], other["ece"]), key=lambda e: e[0])
         apart = "apart" if low[2] < high[1] else "not apart"
