@@ -23,8 +23,10 @@ from sharpen.runs.manifest import read_manifest
 from sharpen.studio.strategies import read_strategies
 
 BASE, SEEDS, QUESTIONS = "nano-2", 3, 300
-FAMILIES = {"chain:level=4": (128, 1280), "countdown:level=2": (64, 768)}
-"""The families at levels that leave room (nano-2's card), the longest reply and the budget, in tokens."""
+LONG = "chain:level=3,min_ops=8,max_ops=10"
+FAMILIES = {LONG: (192, 1536), "countdown:level=2": (64, 768)}
+"""The families where they leave room (nano-2's card: chains of level 3 are nearly mastered, those of level 4
+hardly begun, so these stand between), the longest reply and the budget, in tokens."""
 MANY = 64
 """More samples than the budget has room for."""
 BOTH = (
@@ -42,13 +44,13 @@ BOTH = (
     f"verified:samples={MANY}",
 )
 OF = {
-    "chain:level=4": (
+    LONG: (
         "least_to_most",
         "self_verification:samples=4,checks=2",
         "program_of_thoughts",
         "pal:samples=8",
-        "react",
-        "guided_beam:samples=4",
+        "react:steps=14",
+        "guided_beam:samples=4,levels=12",
     ),
     "countdown:level=2": (
         "tree_of_thoughts:thoughts=4,beam=3,votes=1",
