@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import shutil
+import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from rich.cells import cell_len
 from rich.text import Text
 
 from sharpen.measure.intervals import hierarchical_bootstrap
@@ -16,7 +19,7 @@ from sharpen.runs.store import unit_files
 from sharpen.runs.streams import stream
 from sharpen.studio.items import seconds
 from sharpen.studio.table import bare_table, gain_table, seeds_gains
-from sharpen.studio.words import clean, interval, number, percent, points
+from sharpen.studio.words import clean, number, percent, points
 
 WEIGHED = "strategy"
 """The name of a strategy's metrics rows."""
@@ -116,44 +119,68 @@ def _marked(line: Line, lines: Sequence[Line]) -> Line:
     return Line(**{**asdict(line), "best": not line.oracle and not beaten})
 
 
-def strategies_table(lines: Sequence[Line]) -> Any:
-    """The table for terminals. The first column marks those on the front of accuracy against tokens."""
-    many = any(line.evals for line in lines)
-    tools = any(line.tools for line in lines)
-    heads = ["accuracy", "95 % interval", f"against {clean(lines[0].strategy)}", "calls", "tokens"]
-    heads += ["evals"] * many + ["tools"] * tools + ["seconds", "none", "coverage", "batch"]
-    table = bare_table("", "strategy", right=heads)
-    for line in lines:
-        sure = line.gain_low is not None and line.gain_high is not None
-        style = ""
-        if sure and line.gain_low > 0:  # type: ignore[operator]
-            style = "green"
-        elif sure and line.gain_high < 0:  # type: ignore[operator]
-            style = "red"
-        told = f"{points(line.gain)} {interval(line.gain_low, line.gain_high, sign=True)}" if sure else ""
-        cells = [
-            Text("*" if line.best else ""),
-            Text(clean(line.strategy) + (" (oracle)" if line.oracle else "")),
-            Text(percent(line.accuracy)),
-            Text(interval(line.low, line.high)),
-            Text(told, style=style),
-            Text(f"{line.calls:.1f}"),
-            Text(f"{line.tokens:,.0f}"),
-        ]
-        cells += [Text(f"{line.evals:.1f}")] * many + [Text(f"{line.tools:.1f}")] * tools
-        cells += [
-            Text("" if line.seconds is None else number(round(line.seconds, 1))),
-            Text(percent(line.none_share)),
-            Text(percent(line.coverage)),
-            Text("–" if line.batch_fill is None else percent(line.batch_fill)),
-        ]
-        table.add_row(*cells)
+def strategies_table(lines: Sequence[Line], width: int = 200) -> Any:
+    """The table for terminals. The first column marks those on the front of accuracy against tokens. What has
+    no room in ``width`` is left out, from the right."""
+    rows = [_cells(line) for line in lines]
+    heads = [
+        "",
+        "strategy",
+        "accuracy, %",
+        f"against {clean(lines[0].strategy)}",
+        "calls",
+        "tokens",
+        "seconds",
+    ]
+    heads += ["evals", "tools", "none", "any", "batch"]
+    told = {"evals": any(line.evals for line in lines), "tools": any(line.tools for line in lines)}
+    kept = [i for i, head in enumerate(heads) if told.get(head, True)]
+
+    def wide() -> int:
+        return sum(max(cell_len(heads[i]), *(cell_len(r[i].plain) for r in rows)) + 2 for i in kept)
+
+    while len(kept) > 6 and wide() > width:
+        kept.pop()
+    table = bare_table(*(heads[i] for i in kept[:2]), right=[heads[i] for i in kept[2:]])
+    table.columns[1].overflow, table.columns[1].no_wrap = "fold", False
+    for column in table.columns[2:]:
+        column.no_wrap = True
+    for row in rows:
+        table.add_row(*(row[i] for i in kept))
     return table
+
+
+def _cells(line: Line) -> list[Text]:
+    """One row, all columns."""
+    told, style = "", ""
+    if line.gain is not None and line.gain_low is not None and line.gain_high is not None:
+        told = f"{points(line.gain)} {_ends(line.gain_low, line.gain_high, '+.1f')}"
+        style = "green" if line.gain_low > 0 else "red" if line.gain_high < 0 else ""
+    return [
+        Text("*" if line.best else ""),
+        Text(clean(line.strategy) + (" (oracle)" if line.oracle else "")),
+        Text(f"{100 * line.accuracy:.1f} {_ends(line.low, line.high, '.1f')}"),
+        Text(told, style=style),
+        Text(f"{line.calls:.1f}"),
+        Text(f"{line.tokens:,.0f}"),
+        Text("" if line.seconds is None else number(round(line.seconds, 1))),
+        Text(f"{line.evals:.1f}"),
+        Text(f"{line.tools:.1f}"),
+        Text(f"{100 * line.none_share:.0f}"),
+        Text(f"{100 * line.coverage:.0f}"),
+        Text("–" if line.batch_fill is None else f"{100 * line.batch_fill:.0f}"),
+    ]
+
+
+def _ends(low: float, high: float, form: str) -> str:
+    """An interval of shares in percent, short."""
+    return f"({100 * low:{form}}, {100 * high:{form}})"
 
 
 def strategies_parts(lines: Sequence[Line]) -> list[Any]:
     """The table and its notes."""
-    return [strategies_table(lines), *(Text(note, style="dim") for note in notes(lines))]
+    width = shutil.get_terminal_size().columns if sys.stdout.isatty() else 200
+    return [strategies_table(lines, width), *(Text(note, style="dim") for note in notes(lines))]
 
 
 def summary_parts(summary: Mapping[str, Any]) -> list[Any]:
@@ -165,7 +192,11 @@ def summary_parts(summary: Mapping[str, Any]) -> list[Any]:
 
 def notes(lines: Sequence[Line]) -> list[str]:
     """What a reader of the table must know."""
-    out = ["* more accuracy than everything cheaper; calls and tokens are sampled ones, means a question"]
+    out = [
+        "* more accuracy than everything cheaper. In brackets 95 % intervals, in points behind a difference.",
+        "calls, tokens: sampled, mean a question; none, any: % without an answer, with a right candidate; "
+        "batch: % of the engine's rows in use",
+    ]
     if any(line.shared for line in lines):
         out.append(
             "equal requests got the same samples: seconds leave out what an earlier strategy had drawn"

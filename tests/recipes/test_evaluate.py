@@ -20,7 +20,7 @@ from sharpen.sample.native import NativeEngine
 from sharpen.sample.policy import load_policy
 from sharpen.strategies import STRATEGIES
 from sharpen.strategies.ask import Final
-from sharpen.studio.strategies import read_strategies
+from sharpen.studio.strategies import read_strategies, strategies_table
 from sharpen.studio.strategies_figure import _side_by_side, figure, write_figure
 from sharpen.tasks.registry import make
 from tests.tiny import finished, settings
@@ -226,3 +226,13 @@ def test_tools_of_the_source_reach_the_strategy(tmp_path):
         with pytest.raises(SharpenError, match=told):
             execute("evaluate", settings("evaluate", "tasks=countdown", *setting.split()), tmp_path / "none")
         assert not (tmp_path / "none").exists()
+
+
+def test_a_narrow_terminal_leaves_columns_out_and_cuts_no_number():
+    lines = read_strategies([finished("evaluate")])
+    heads = {width: [c.header for c in strategies_table(lines, width).columns] for width in (60, 105, 200)}
+    assert [str(h) for h in heads[60]][-2:] == ["calls", "tokens"]
+    assert [str(h) for h in heads[200]][-4:] == ["seconds", "none", "any", "batch"]
+    assert len(heads[60]) <= len(heads[105]) <= len(heads[200])
+    # evals and tools were not used by any of them
+    assert not {"evals", "tools"} & {str(h) for h in heads[200]}
