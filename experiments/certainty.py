@@ -56,27 +56,27 @@ class Samples:
     greedy: float
 
 
-Rule = Callable[[Names, Mapping[str, Array], str], int]
+Rule = Callable[[Names, Mapping[str, Array]], int]
 
 
 def best(signal: str) -> Rule:
     """The sample with the largest signal."""
-    return lambda names, signals, at: votes.best(signals[signal], names)
+    return lambda names, signals: votes.best(signals[signal], names)
 
 
 def borda(signal: str, power: float) -> Rule:
     """Votes by rank."""
-    return lambda names, signals, at: votes.borda(names, signals[signal], power).index
+    return lambda names, signals: votes.borda(names, signals[signal], power).index
 
 
 RULES: dict[str, Rule] = {
-    "first": lambda names, signals, at: votes.first(names),
+    "first": lambda names, signals: votes.first(names),
     "log-probability, argmax": best("logprob"),
     "entropy, argmax": best("entropy"),
     "self-certainty, argmax": best("certainty"),
-    "majority": lambda names, signals, at: votes.majority(names).index,
-    "self-certainty, mean per answer": lambda n, s, at: votes.weighted(n, s["certainty"], by="mean").index,
-    "self-certainty, sum per answer": lambda n, s, at: votes.weighted(n, s["certainty"]).index,
+    "majority": lambda names, signals: votes.majority(names).index,
+    "self-certainty, mean per answer": lambda n, s: votes.weighted(n, s["certainty"], by="mean").index,
+    "self-certainty, sum per answer": lambda n, s: votes.weighted(n, s["certainty"]).index,
     **{f"self-certainty, Borda p={p:g}": borda("certainty", p) for p in (0.3, 0.5, 1.2, 2.0)},
     "log-probability, Borda p=1.2": borda("logprob", 1.2),
     # controls
@@ -188,7 +188,7 @@ def chosen(samples: Samples, order: NDArray[np.int64], n: int) -> dict[str, floa
     # a question without any answer counts wrong, whatever the verifier would say of the text
     if all(name is None for name in names):
         return {**dict.fromkeys(RULES, 0.0), "any right": 0.0}
-    out = {rule: float(right[pick(names, signals, "")]) for rule, pick in RULES.items()}
+    out = {rule: float(right[pick(names, signals)]) for rule, pick in RULES.items()}
     return {**out, "any right": float(right.max())}
 
 

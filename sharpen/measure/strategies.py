@@ -14,6 +14,8 @@ from sharpen.measure.intervals import wilson
 from sharpen.measure.separation import auroc
 from sharpen.score.group import Groups
 
+WEIGHED = "strategy"
+"""The name of a strategy's metrics rows."""
 STRATEGY_METRICS: dict[str, str] = {
     "questions": "questions answered",
     "accuracy": "share of questions whose final answer is right; unknown verdicts count as wrong",

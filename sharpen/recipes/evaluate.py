@@ -15,7 +15,7 @@ from sharpen.errors import SharpenError
 from sharpen.recipes.settings import Answering, Count, Positive
 from sharpen.strategies import Strategy, strategy
 from sharpen.strategies.ask import Budget
-from sharpen.strategies.words import WORDS, Words
+from sharpen.strategies.words import Words, dialect
 
 if TYPE_CHECKING:
     from sharpen.verbs.run import Made, Run
@@ -76,9 +76,7 @@ class Settings(Answering):
 
     def dialect(self) -> Words:
         """The words for the model."""
-        if self.words != "auto":
-            return WORDS[self.words]
-        return WORDS["nano-2" if self.model.startswith("nano") else "english"]
+        return dialect(self.words, self.model)
 
     def plan(self) -> dict[str, Any]:
         """Derived numbers."""

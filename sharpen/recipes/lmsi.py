@@ -19,8 +19,8 @@ from sharpen.select.above import above
 from sharpen.select.agreed import agreed
 from sharpen.select.controls import controlled
 from sharpen.select.selection import Selected, Selection
-from sharpen.strategies.question import Question
-from sharpen.strategies.words import WORDS, Words
+from sharpen.strategies.question import Question, question_text
+from sharpen.strategies.words import Words, dialect
 from sharpen.tasks.task import Task, hidden
 from sharpen.verbs.asking import Questions
 
@@ -62,9 +62,7 @@ class Settings(SelfTraining):
 
     def dialect(self) -> Words:
         """The words for the model."""
-        if self.words != "auto":
-            return WORDS[self.words]
-        return WORDS["nano-2" if self.model.startswith("nano") else "english"]
+        return dialect(self.words, self.model)
 
 
 def lmsi(run: Run, config: Settings) -> None:
@@ -109,7 +107,11 @@ def mixed(selection: Selection, words: Words, k: int, answered: Any) -> Selectio
     for task_id, answer in bare.items():
         task = firsts[task_id].task
         examples = [(firsts[t].task, a) for t, a in bare.items() if t != task_id][:k]
-        asked = [_asked(task, words.prompt("direct", question=_text(task)))] if words.has("direct") else []
+        asked = (
+            [_asked(task, words.prompt("direct", question=question_text(task)))]
+            if words.has("direct")
+            else []
+        )
         asked += _shown(task, examples, k, words)
         extra += [Selected(t, answer, 1.0, True) for t in asked]
     chains = sum(i.sample is not None for i in extra)
@@ -126,12 +128,8 @@ def _shown(task: Task, examples: Sequence[tuple[Task, str]], k: int, words: Word
     """The task asked behind worked examples, where there are enough."""
     if not k or len(examples) < k or not words.has("shots"):
         return []
-    demos = [(_text(t), text) for t, text in examples]
-    return [_asked(task, words.prompt("shots", question=_text(task), demos=demos))]
-
-
-def _text(task: Task) -> str:
-    return Question(task.id, task.prompt).text
+    demos = [(question_text(t), text) for t, text in examples]
+    return [_asked(task, words.prompt("shots", question=question_text(task), demos=demos))]
 
 
 def _asked(task: Task, text: str) -> Task:

@@ -19,7 +19,7 @@ from sharpen.select.corrections import corrections
 from sharpen.strategies import strategy
 from sharpen.strategies.ask import Budget
 from sharpen.strategies.question import Question, question_of
-from sharpen.strategies.words import WORDS, Words
+from sharpen.strategies.words import Words, dialect
 from sharpen.tasks.task import Task
 
 if TYPE_CHECKING:
@@ -50,9 +50,7 @@ class Settings(SelfTraining):
 
     def dialect(self) -> Words:
         """The words for the model."""
-        if self.words != "auto":
-            return WORDS[self.words]
-        return WORDS["nano-2" if self.model.startswith("nano") else "english"]
+        return dialect(self.words, self.model)
 
 
 def self_corrector(run: Run, config: Settings) -> None:

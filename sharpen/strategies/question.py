@@ -99,6 +99,11 @@ class Question:
         return [self.name(self.read(t)) for t in texts]
 
 
+def question_text(task: Any) -> str:
+    """A task's question as plain text."""
+    return Question(task.id, task.prompt).text
+
+
 def question_of(source: TaskSource, task: Any, **tools: Any) -> Question:
     """A task's question; ``tools`` are further attributes."""
     return Question(task.id, task.prompt, source.has_answer, **tools)

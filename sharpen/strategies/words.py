@@ -305,3 +305,10 @@ NANO_2 = Words(
 
 WORDS = {words.name: words for words in (ENGLISH, NANO_2)}
 """The dialects by name."""
+
+
+def dialect(name: str, model: str) -> Words:
+    """The dialect of a configuration: by its name, or, for ``auto``, the one that the model knows."""
+    if name == "auto":
+        name = "nano-2" if model.startswith("nano") else "english"
+    return WORDS[name]

@@ -14,6 +14,7 @@ from rich.cells import cell_len
 from rich.text import Text
 
 from sharpen.measure.intervals import hierarchical_bootstrap
+from sharpen.measure.strategies import WEIGHED
 from sharpen.runs.manifest import read_manifest
 from sharpen.runs.store import unit_files
 from sharpen.runs.streams import stream
@@ -21,8 +22,6 @@ from sharpen.studio.items import seconds
 from sharpen.studio.table import bare_table, gain_table, seeds_gains
 from sharpen.studio.words import clean, number, percent, points
 
-WEIGHED = "strategy"
-"""The name of a strategy's metrics rows."""
 _COSTS = ("calls", "tokens", "prompt_tokens", "evals", "tools")
 _SHARES = ("coverage", "none_share", "batch_fill", "shared", "calls_before")
 

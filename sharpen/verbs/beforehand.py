@@ -14,7 +14,7 @@ from sharpen.sample.policy import Policy
 from sharpen.score import packing
 from sharpen.score.verdict import Verdict
 from sharpen.strategies import Strategy, strategy
-from sharpen.strategies.question import Question, question_of
+from sharpen.strategies.question import Question, question_of, question_text
 from sharpen.strategies.search import learnt, stored
 from sharpen.tasks.task import Task, TaskSource, up_to
 from sharpen.verbs.asking import Asking
@@ -86,11 +86,6 @@ def _spent(solved: Solved) -> dict[str, Any]:
     return {name: int(solved.result[name]) for name in ("calls", "tokens")}
 
 
-def question_text(task: Task) -> str:
-    """A task's question as plain text."""
-    return Question(task.id, task.prompt).text
-
-
 def asker(
     source: TaskSource,
     brought: Brought,
@@ -107,7 +102,7 @@ def asker(
     search, world = getattr(source, "search", None), getattr(source, "environment", None)
 
     def make(task: Task) -> Question:
-        instances = task.data.get("instances")
+        instances, own = task.data.get("instances"), question_text(task)
         return question_of(
             source,
             task,
@@ -117,8 +112,8 @@ def asker(
             score=partial(packing.score, instances=instances, unsafe=unsafe) if instances else None,
             verify=partial(judge, task) if judge else None,
             unsafe=unsafe,
-            demos=[pair for pair in brought.demos if pair[0] != question_text(task)],
-            pool=[pair for pair in brought.pool if pair[0] != question_text(task)],
+            demos=[pair for pair in brought.demos if pair[0] != own],
+            pool=[pair for pair in brought.pool if pair[0] != own],
             memory=brought.memory,
         )
 

@@ -10,6 +10,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import pyarrow as pa
 
 from sharpen.errors import SharpenError
 from sharpen.runs.step import Step
@@ -115,16 +116,18 @@ def sample(
 def stored_groups(step: Step, tasks: Sequence[Task], parts: Sequence[range]) -> Groups:
     """A finished sample step's groups, read when asked for."""
 
-    def load(i: int, columns: list[str] | None):  # noqa: ANN202
-        table = step.unit(i)
-        if table is None:
-            raise SharpenError(f"{step.key}: unit {i} was damaged; `sharpen resume` recomputes it")
-        return table if columns is None else table.select(columns)
-
-    held = [table_unit([tasks[k] for k in part], partial(load, i)) for i, part in enumerate(parts)]
+    held = [table_unit([tasks[k] for k in part], partial(read_unit, step, i)) for i, part in enumerate(parts)]
     groups = Groups.from_units(held)
     groups.origin = {"step": step.key, "inputs": step.inputs_digest}
     return groups
+
+
+def read_unit(step: Step, i: int, columns: list[str] | None) -> pa.Table:
+    """A finished step's unit, or its named columns. SharpenError where it was damaged."""
+    table = step.unit(i)
+    if table is None:
+        raise SharpenError(f"{step.key}: unit {i} was damaged; `sharpen resume` recomputes it")
+    return table if columns is None else table.select(columns)
 
 
 def _attempt(

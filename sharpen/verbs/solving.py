@@ -16,7 +16,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pyarrow as pa
 
-from sharpen.errors import SharpenError
 from sharpen.runs.step import Step
 from sharpen.runs.streams import stream
 from sharpen.sample.episode import Completion, Episode, Finish, Span
@@ -32,7 +31,7 @@ from sharpen.strategies.words import Words
 from sharpen.tasks.task import Task
 from sharpen.verbs.asking import Asking
 from sharpen.verbs.desk import Drawn, EngineDesk
-from sharpen.verbs.sampling import tasks_digest
+from sharpen.verbs.sampling import read_unit, tasks_digest
 
 if TYPE_CHECKING:
     from sharpen.verbs.beforehand import Brought
@@ -231,7 +230,7 @@ def _add(totals: dict[str, float], answers: pa.Table) -> None:
 def _solved(step: Step, tasks: Sequence[Task], parts: Sequence[range]) -> Solved:
     rows: list[dict[str, Any]] = []
     for i in range(len(parts)):
-        table = _read(step, 2 * i, ["task_id", "sample", *_EXTRA.names])
+        table = read_unit(step, 2 * i, ["task_id", "sample", *_EXTRA.names])
         rows += [
             {name.removeprefix("spent_"): value for name, value in row.items()}
             for row in table.to_pylist()
@@ -242,7 +241,7 @@ def _solved(step: Step, tasks: Sequence[Task], parts: Sequence[range]) -> Solved
     answers, calls = (
         Groups.from_units(
             [
-                table_unit([tasks[k] for k in part], partial(_read, step, 2 * i + odd))
+                table_unit([tasks[k] for k in part], partial(read_unit, step, 2 * i + odd))
                 for i, part in enumerate(parts)
             ]
         )
@@ -253,15 +252,8 @@ def _solved(step: Step, tasks: Sequence[Task], parts: Sequence[range]) -> Solved
     return Solved(answers, rows, calls, dict(step.result or {}))
 
 
-def _read(step: Step, i: int, columns: list[str] | None) -> pa.Table:
-    table = step.unit(i)
-    if table is None:
-        raise SharpenError(f"{step.key}: unit {i} was damaged; `sharpen resume` recomputes it")
-    return table if columns is None else table.select(columns)
-
-
 def _load_completions(step: Step, i: int) -> dict[str, Completion]:
-    return _completions(_read(step, 2 * i + 1, None))
+    return _completions(read_unit(step, 2 * i + 1, None))
 
 
 def _completions(calls: pa.Table) -> dict[str, Completion]:

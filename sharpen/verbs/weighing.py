@@ -6,16 +6,13 @@ from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 
-from sharpen.measure.strategies import strategy_items, strategy_metrics
+from sharpen.measure.strategies import WEIGHED, strategy_items, strategy_metrics
 from sharpen.score.group import Groups
 from sharpen.strategies import Strategy
 from sharpen.verbs.solving import Means, Solved
 
 if TYPE_CHECKING:
     from sharpen.verbs.run import Run
-
-WEIGHED = "strategy"
-"""The name of the metrics rows."""
 
 
 def weigh(run: Run, strategy: Strategy, solved: Solved, judged: Groups, means: Means) -> dict[str, Any]:
