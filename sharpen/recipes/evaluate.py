@@ -34,7 +34,7 @@ class Settings(Answering):
     """Sampling temperature where a strategy does not say."""
     max_new_tokens: Positive = 256
     """Longest reply, in tokens."""
-    words: Literal["auto", "english", "nano-2"] = "auto"
+    words: Literal["auto", "english", "nano-2", "machines"] = "auto"
     """How roles such as checking or revising are put to the model; auto knows the shipped models."""
     budget_calls: Count = 0
     """Calls that a question may cost; 0 is no limit."""

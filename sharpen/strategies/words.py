@@ -303,7 +303,10 @@ NANO_2 = Words(
 )
 """The forms that the base ``nano-2`` was trained on (``sharpen.models.roles`` asks through them)."""
 
-WORDS = {words.name: words for words in (ENGLISH, NANO_2)}
+MACHINES = Words("machines", {"play": Form("{question}\n{history}\n", "{first}\n{second}")})
+"""The one form that the base of ``sharpen.models.machines`` was trained on; its replies are single lines."""
+
+WORDS = {words.name: words for words in (ENGLISH, NANO_2, MACHINES)}
 """The dialects by name."""
 
 
