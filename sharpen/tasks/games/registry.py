@@ -15,7 +15,9 @@ GAMES: dict[str, str] = {
     "kuhn": "sharpen.tasks.games.kuhn:Kuhn",
     "kuhn_exact": "sharpen.tasks.games.kuhn:KuhnExact",
     "kuhn_flat": "sharpen.tasks.games.kuhn:KuhnFlat",
+    "leduc": "sharpen.tasks.games.leduc:Leduc",
     "tictactoe": "sharpen.tasks.games.tictactoe:TicTacToe",
+    "negotiation": "sharpen.tasks.games.negotiation:Negotiation",
 }
 """Own games: ``module:class``, imported when asked for."""
 
