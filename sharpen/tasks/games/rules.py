@@ -117,7 +117,6 @@ class Game:
 
     name: ClassVar[str]
     about: ClassVar[str]
-    seats: ClassVar[int] = 2
     choices: ClassVar[dict[str, tuple[Any, ...]]] = {}
     """Options that take only these values."""
 
@@ -183,6 +182,11 @@ class Game:
     def some(self, at: Any) -> tuple[str, ...]:
         """See ``State.some``."""
         return self.moves(at)
+
+    @property
+    def seats(self) -> int:
+        """How many play."""
+        return 2
 
     # what every game shares ----------------------------------------------------------------------
     @property

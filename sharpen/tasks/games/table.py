@@ -1,0 +1,81 @@
+"""Games as tasks: item i of a split is a deal, and a play is one loop."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from sharpen.errors import unknown
+from sharpen.runs.streams import stream
+from sharpen.tasks.games.registry import make
+from sharpen.tasks.games.reply import action_of
+from sharpen.tasks.games.rules import MAX_TURNS, Game, State, invalid_move, turn_limit
+from sharpen.tasks.play import Agent, Ending, Outcome
+from sharpen.tasks.task import Task
+
+SPLITS = ("base", "train", "dev", "test")
+
+
+@dataclass(frozen=True)
+class GameTasks:
+    """A game to be played; see ``sharpen.tasks.play.Playable``.
+
+    Splits are draws of deals, named apart: a small game has few deals, and they meet all of them.
+    """
+
+    game: Game
+
+    @property
+    def seats(self) -> int:
+        """How many agents it takes."""
+        return self.game.seats
+
+    @property
+    def spec(self) -> dict[str, Any]:
+        """JSON identity."""
+        return {"game": self.game.spec}
+
+    def take(self, split: str, n: int, *, start: int = 0) -> list[Task]:
+        """Deals ``start .. start+n-1`` of a split."""
+        if split not in SPLITS:
+            raise unknown("split", split, SPLITS)
+        names = stream("games", self.game.spec, split)
+        deals = [self.game.draw(names.child(i).generator()) for i in range(start, start + n)]
+        return [
+            Task(f"{self.game.spec}/{split}/{start + i}", "", "", {"deal": deal})
+            for i, deal in enumerate(deals)
+        ]
+
+    async def play(self, task: Task, agents: Sequence[Agent]) -> Outcome:
+        """One game to its end, to the first invalid move or to the turn limit."""
+        state = self.game.of(task.data["deal"])
+        moves: list[tuple[int, str]] = []
+        while state.seat is not None:
+            if len(moves) >= MAX_TURNS:
+                return self._outcome(state, moves, turn_limit(self.seats), ("truncated",) * self.seats)
+            seat = state.seat
+            said = await agents[seat](state.view(seat), turn=len(moves), state=state)
+            action = action_of(said.text)
+            if not state.allows(action):
+                moves.append((seat, said.text))
+                endings: list[Ending] = ["ok"] * self.seats
+                endings[seat] = "invalid_move"
+                return self._outcome(state, moves, invalid_move(seat, self.seats), endings)
+            moves.append((seat, action))
+            state = state.act(action)
+        return self._outcome(state, moves, state.returns, ("ok",) * self.seats)
+
+    def _outcome(
+        self,
+        state: State,
+        moves: Sequence[tuple[int, str]],
+        returns: Sequence[float],
+        endings: Sequence[Ending],
+    ) -> Outcome:
+        return Outcome(tuple(returns), tuple(endings), tuple(moves), end=state.to_json())
+
+
+def game_tasks(spec: str, **options: Any) -> GameTasks:
+    """The tasks of a game by name, see ``registry.make``."""
+    return GameTasks(make(spec, **options))
