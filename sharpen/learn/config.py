@@ -67,6 +67,24 @@ class LoraConfig(BaseModel):
     """Names of the linear layers that get an adapter, for instance q_proj; () takes all but the head."""
 
 
+class CriticConfig(BaseModel):
+    """A value function: a head on the base model's hidden states."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
+
+    width: Annotated[int, Field(ge=0)] = 64
+    """Hidden units; 0 is linear."""
+    epochs: Annotated[int, Field(gt=0)] = 4
+    """Passes over a round's learnt tokens."""
+    batch_tokens: Annotated[int, Field(gt=0)] = 512
+    """Tokens per update of the head."""
+    value_clip: Annotated[float, Field(ge=0)] = 0.2
+    """A value gains nothing from moving further than this from the one that the advantages were made with;
+    0 is off."""
+    optimizer: OptimizerConfig = OptimizerConfig(lr=3e-3)
+    """AdamW for the head; its moments start at 0 each round."""
+
+
 class LearnConfig(BaseModel):
     """How one learn step trains."""
 

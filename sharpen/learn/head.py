@@ -58,7 +58,7 @@ class Head:
 
     def __call__(self, hidden: Tensor) -> Tensor:
         """Logits ``(N,)`` of hidden states ``(N, H)``."""
-        return _apply(self.weights, (hidden - self.weights["mean"]) / self.weights["scale"])
+        return apply(self.weights, (hidden - self.weights["mean"]) / self.weights["scale"])
 
 
 def train_head(policy: Policy, rows: Sequence[Row], *, config: HeadConfig, stream: Stream) -> Head:
@@ -83,7 +83,7 @@ def train_head(policy: Policy, rows: Sequence[Row], *, config: HeadConfig, strea
         raise SharpenError("a step-score head needs at least one labelled token")
     if not ((labels >= 0) & (labels <= 1)).all():
         raise SharpenError("labels of a step-score head lie in [0, 1]")
-    found = _hidden(policy, [r.tokens for r in rows], where, config.tokens_per_microbatch)
+    found = hidden_at(policy, [r.tokens for r in rows], where, config.tokens_per_microbatch)
     x = torch.cat(found)
     y, w = (torch.as_tensor(a, dtype=x.dtype, device=x.device) for a in (labels, weight))
     mean, scale = x.mean(0), x.std(0, correction=0).clamp_min(1e-6)
@@ -118,11 +118,11 @@ def score(
     """
     ids = [np.asarray(s, dtype=np.int32) for s in sequences]
     where = [np.asarray(p, dtype=np.int64) for p in positions]
-    return [head(h) for h in _hidden(policy, ids, where, tokens_per_microbatch)]
+    return [head(h) for h in hidden_at(policy, ids, where, tokens_per_microbatch)]
 
 
 @torch.no_grad()
-def _hidden(
+def hidden_at(
     policy: Policy, ids: Sequence[np.ndarray], where: Sequence[np.ndarray], budget: int
 ) -> list[Tensor]:
     """The frozen model's last hidden states at the wanted positions of each sequence."""
@@ -139,14 +139,14 @@ def _hidden(
 
 
 def _fit(x: Tensor, y: Tensor, w: Tensor, config: HeadConfig, stream: Stream) -> dict[str, Tensor]:
-    module = _Weights(x.shape[1], config.width, stream.child("init"), x)
+    module = HeadWeights(x.shape[1], config.width, stream.child("init"), x)
     optimizer = AdamW(module, {})
     step = 0
     for epoch in range(config.epochs):
         order = torch.from_numpy(stream.child("epoch", epoch).generator().permutation(len(y)))
         for batch in order.split(config.batch_labels):
             optimizer.zero_grad()
-            loss = _loss(_apply(module.named(), x[batch]), y[batch], w[batch])
+            loss = _loss(apply(module.named(), x[batch]), y[batch], w[batch])
             if not bool(loss.isfinite()):
                 raise NotFinite(f"loss of the step-score head is {float(loss)} in step {step}")
             torch.autograd.backward(loss)
@@ -160,14 +160,15 @@ def _loss(logits: Tensor, y: Tensor, w: Tensor) -> Tensor:
     return (losses * w).sum() / w.sum()
 
 
-def _apply(weights: Mapping[str, Tensor], x: Tensor) -> Tensor:
+def apply(weights: Mapping[str, Tensor], x: Tensor) -> Tensor:
+    """What a head with these weights says of standardised hidden states ``(N, H)``: ``(N,)``."""
     if "in.weight" in weights:
         x = nn.functional.gelu(nn.functional.linear(x, weights["in.weight"], weights["in.bias"]))
     return nn.functional.linear(x, weights["out.weight"], weights["out.bias"]).squeeze(-1)
 
 
-class _Weights(nn.Module):
-    """The head's trainable tensors, drawn uniformly in +-1/sqrt(fan in), biases 0."""
+class HeadWeights(nn.Module):
+    """A head's trainable tensors, drawn uniformly in +-1/sqrt(fan in), biases 0."""
 
     def __init__(self, inputs: int, width: int, stream: Stream, like: Tensor) -> None:
         super().__init__()
@@ -181,4 +182,5 @@ class _Weights(nn.Module):
             self.register_parameter(name.replace(".", "_"), nn.Parameter(tensor))
 
     def named(self) -> dict[str, Tensor]:
+        """The tensors by the names that ``Head.weights`` has."""
         return {name.replace("_", "."): p for name, p in self.named_parameters()}

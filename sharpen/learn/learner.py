@@ -8,7 +8,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from transformers import PreTrainedModel
 
 from sharpen.errors import NotFinite, SharpenError
@@ -16,7 +18,7 @@ from sharpen.learn.batch import micro_batches, plan
 from sharpen.learn.config import LearnConfig
 from sharpen.learn.dropout import residual_dropout
 from sharpen.learn.lora import adapter_of, with_lora
-from sharpen.learn.objective import Forward, Objective
+from sharpen.learn.objective import Forward, Monitors, Objective
 from sharpen.learn.optimizer import AdamW
 from sharpen.learn.row import Row
 from sharpen.learn.rows import check_rows
@@ -56,7 +58,8 @@ def learn(
     Returns:
         The new state, and the metrics of every update (those before ``start`` included): ``step`` (of the
         state's life, from 1), ``loss`` and ``loss/<term>`` (nats where the term is one; before the update),
-        ``grad_norm`` (before clipping), ``lr``, ``rows``, ``tokens`` and ``targets`` (tokens with weight).
+        ``grad_norm`` (before clipping), ``lr``, ``rows``, ``tokens`` and ``targets`` (tokens with weight),
+        and what the objective monitors.
 
     Raises:
         SharpenError: rows that cannot be learnt from, or settings that do not fit the state.
@@ -87,11 +90,11 @@ def accumulate(
     *,
     dropout: float = 0.0,
     stream: Stream | None = None,
-) -> Metrics:
+) -> tuple[Metrics, Metrics]:
     """Add the gradient of the objective over one batch, given in micro-batches, to the module's.
 
     Returns:
-        Each term's value over the whole batch.
+        Each term's value over the whole batch, and what the objective monitors.
 
     Raises:
         NotFinite: a term is NaN or infinite; names it.
@@ -105,10 +108,14 @@ def accumulate(
             )
     weights = objective.weights
     values = dict.fromkeys(denominators, 0.0)
+    noted: dict[str, list[NDArray[np.float64]]] = {}
     for m, rows in enumerate(micro):
         masks = (stream or Stream(())).child("microbatch", m)
         with residual_dropout(module, dropout, masks):
-            sums = objective(Forward(module, rows), rows)
+            forward = Forward(module, rows)
+            sums = objective(forward, rows)
+        for name, seen in forward.noted.items():
+            noted.setdefault(name, []).append(seen)
         for term, value in sums.items():
             values[term] += float(value.detach()) / denominators[term]
             if not math.isfinite(values[term]):
@@ -116,7 +123,9 @@ def accumulate(
         loss = torch.stack([v * (weights[t] / denominators[t]) for t, v in sums.items()]).sum()
         torch.autograd.backward(loss)
         faults.point("learn.microbatch")
-    return values
+    if not isinstance(objective, Monitors):
+        return values, {}
+    return values, objective.monitors({name: np.concatenate(parts) for name, parts in noted.items()})
 
 
 class _Session:
@@ -136,7 +145,9 @@ class _Session:
         optimizer.zero_grad()
         try:
             masks = self._stream.child("dropout", k)
-            terms = accumulate(self._module, micro, objective, dropout=self._config.dropout, stream=masks)
+            terms, seen = accumulate(
+                self._module, micro, objective, dropout=self._config.dropout, stream=masks
+            )
             norm = optimizer.grad_norm()
             lr = optimizer.update(self._optimizer_config, self._before.position + self._updates, norm)
         except NotFinite as error:
@@ -151,6 +162,7 @@ class _Session:
             "rows": len(rows),
             "tokens": sum(len(r.tokens) for r in rows),
             "targets": sum(int((r.arrays["weight"][1:] != 0).sum()) for r in rows),
+            **seen,
         }
 
     def state(self) -> TrainState:

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from functools import cached_property
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 from transformers import PreTrainedModel
 
 from sharpen.errors import SharpenError
 from sharpen.learn.row import Row
+from sharpen.sample.episode import Ids
 from sharpen.sample.forward import CHUNK, TokenScores, head_logits, packed_hidden, token_scores
 from sharpen.sample.law import SamplingLaw
 
@@ -50,6 +52,15 @@ class Objective(Protocol):
         ...
 
 
+@runtime_checkable
+class Monitors(Protocol):
+    """An objective that also tells what it saw, without gradient."""
+
+    def monitors(self, noted: Mapping[str, NDArray[np.float64]]) -> dict[str, float]:
+        """Numbers for an update's metrics, from what was noted (``Forward.note``) of all its targets."""
+        ...
+
+
 class Forward:
     """What a model says of a micro-batch, computed when asked for.
 
@@ -65,6 +76,7 @@ class Forward:
         starts = np.cumsum([0, *(len(r.tokens) for r in rows)])
         where = [np.flatnonzero(r.arrays["weight"][1:]) + 1 for r in rows]
         self._where = where
+        self.noted: dict[str, NDArray[np.float64]] = {}
         self._position = self._tensor(np.concatenate([s + w for s, w in zip(starts, where, strict=False)]))
         self.targets: Tensor = self._tensor(
             np.concatenate([r.tokens[w] for r, w in zip(rows, where, strict=True)])
@@ -93,13 +105,11 @@ class Forward:
         """Log-probabilities of the targets under ``law`` (default: the model itself), nats, ``(S,)``.
 
         Raises:
-            SharpenError: the law is greedy, truncates or penalises.
+            SharpenError: see ``scores``.
         """
         law = law or SamplingLaw()
-        if law.greedy or law.truncates or law.penalises:
-            raise SharpenError(f"no gradient through this sampling law yet: {law.spec}")
         if law.spec:
-            return self._scores(law).logprobs
+            return self.scores(law).logprobs
         # cross-entropy alone: the fused kernel, without the signals that `token_scores` also makes
         size = max(1, CHUNK // self._module.config.get_text_config().vocab_size)
         before = self._before
@@ -113,7 +123,24 @@ class Forward:
 
     def entropy(self) -> Tensor:
         """Entropy of the model's next-token distribution at the targets, nats, ``(S,)``."""
-        return self._scores(SamplingLaw()).entropy
+        return self.scores().entropy
+
+    def scores(self, law: SamplingLaw | None = None) -> TokenScores:
+        """Log-probabilities of the targets under ``law`` and the model, and its entropy, ``(S,)`` each. A law
+        that truncates has the rows' kept sets replayed.
+
+        Raises:
+            SharpenError: the law is greedy or penalises, or it truncates and a row has no kept sets.
+        """
+        law = law or SamplingLaw()
+        if law.greedy or law.penalises:
+            raise SharpenError(f"no gradient through this sampling law: {law.spec}")
+        kept = self._kept() if law.truncates else None
+        return token_scores(self._module, self._before, self.targets, law, kept)
+
+    def note(self, name: str, values: Tensor) -> None:
+        """Keep ``(S,)`` values, without gradient, for the objective's ``monitors``."""
+        self.noted[name] = values.detach().double().cpu().numpy()
 
     def per_row(self, values: Tensor) -> Tensor:
         """Sums of ``(S,)`` values over each row, ``(R,)``."""
@@ -124,8 +151,13 @@ class Forward:
         """The hidden state before each target, ``(S, H)``."""
         return self.hidden[self._position - 1]
 
-    def _scores(self, law: SamplingLaw) -> TokenScores:
-        return token_scores(self._module, self._before, self.targets, law)
+    def _kept(self) -> list[Ids | None]:
+        found: list[Ids | None] = []
+        for row, where in zip(self._rows, self._where, strict=True):
+            if row.kept is None:
+                raise SharpenError(f"row {row.key!r} has no kept sets, which its truncating law asks for")
+            found += [row.kept[t] for t in where]
+        return found
 
     def _tensor(self, values: np.ndarray) -> Tensor:
         return torch.as_tensor(values, dtype=torch.int64, device=self._device)

@@ -21,6 +21,8 @@ class Row:
         scalars: named numbers of the whole row.
         unit: rows with the same non-empty unit share a micro-batch (a pair, a triplet).
         key: where it came from, for people.
+        kept: where a truncating law sampled, the ids that it kept at each token, one entry a token (None
+            where nothing was cut).
     """
 
     tokens: NDArray[np.int32]
@@ -28,3 +30,4 @@ class Row:
     scalars: Mapping[str, float] = field(default_factory=dict)
     unit: str = ""
     key: str = ""
+    kept: tuple[NDArray[np.int32] | None, ...] | None = None

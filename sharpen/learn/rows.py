@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 
 from sharpen.errors import SharpenError
 from sharpen.learn.row import Row
@@ -40,19 +40,23 @@ def row_of(episode: Episode, weight: float = 1.0) -> Row:
 
     ``weight`` lies on every token of the trainable sampled spans, the sampled end token included, and 0
     on everything else. ``old_logprob`` holds what the engine said under the sampling law, in nats; where it
-    did not say of every token, the row has none.
+    did not say of every token, the row has none. ``kept`` holds what a truncating law kept.
     """
     weights, old = [], []
+    kept: list[NDArray[np.int32] | None] = []
     for span in episode.spans:
         n = len(span.tokens)
         learnt = span.trainable and span.sampled is not None
         weights.append(np.full(n, weight if learnt else 0.0, dtype=np.float32))
+        kept += span.sampled.kept if span.sampled is not None and span.sampled.kept else [None] * n
         old.append(span.sampled.logprobs if span.sampled is not None else np.zeros(n, dtype=np.float32))
     arrays = {"weight": np.concatenate(weights)}
     said = np.concatenate(old).astype(np.float32, copy=False)
     if not np.isnan(said).any():
         arrays["old_logprob"] = said
-    return Row(episode.tokens.astype(np.int32, copy=False), arrays, key=episode.key)
+    cut = any(ids is not None for ids in kept)
+    tokens = episode.tokens.astype(np.int32, copy=False)
+    return Row(tokens, arrays, key=episode.key, kept=tuple(kept) if cut else None)
 
 
 def row_of_text(
@@ -134,6 +138,8 @@ def check_rows(rows: Sequence[Row], *, vocabulary: int, context: int) -> None:
                 )
             if not np.isfinite(values).all():
                 raise SharpenError(f"row {row.key!r}: array {name!r} holds a number that is not finite")
+        if row.kept is not None and len(row.kept) != n:
+            raise SharpenError(f"row {row.key!r} has {len(row.kept)} kept sets for {n} tokens")
         low, high = int(row.tokens.min()), int(row.tokens.max())
         if low < 0 or high >= vocabulary:
             bad = low if low < 0 else high
