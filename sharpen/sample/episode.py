@@ -76,12 +76,14 @@ class Span:
     """A run of tokens by one author.
 
     Attributes:
-        role: ``prompt``, ``prefill``, ``assistant``, ``tool``, ``env``.
+        role: ``prompt``, ``prefill``, ``assistant``, ``tool``, ``env``. A ``prompt`` begins a sequence of its
+            own; what follows continues it, token by token.
         seat: whose turn it is in a game; ``""`` when there is one agent.
         trainable: whether a learner may put weight on it.
         tokens: int32 ``(T,)``.
         sampled: the completion it came from, None for authored text.
         version: policy version that sampled it, ``""`` for authored text.
+        turn: the turn it belongs to, counted over all seats of the episode from 0.
     """
 
     role: str
@@ -90,11 +92,12 @@ class Span:
     seat: str = ""
     sampled: Completion | None = None
     version: str = ""
+    turn: int = 0
 
 
 @dataclass(frozen=True, slots=True)
 class Episode:
-    """One attempt at one task: the turns of one or more agents, in order.
+    """One agent's attempt at one task: its turns, in order. Several agents in one game have an episode each.
 
     Attributes:
         key: ``<step key>/<task id>/<sample>``, unique in a run.
@@ -123,6 +126,12 @@ class Episode:
     def n_sampled(self) -> int:
         """How many tokens a policy sampled."""
         return sum(len(s.tokens) for s in self.spans if s.sampled is not None)
+
+    @property
+    def sequences(self) -> list[tuple[Span, ...]]:
+        """The spans, cut before every prompt: each part is one sequence as the model saw it."""
+        starts = [i for i, s in enumerate(self.spans) if s.role == "prompt" or i == 0]
+        return [self.spans[a:b] for a, b in zip(starts, [*starts[1:], len(self.spans)], strict=True)]
 
 
 @dataclass(frozen=True, slots=True)

@@ -195,9 +195,16 @@ def _apply_template(tokenizer: PreTrainedTokenizerBase, messages: list[Message])
     return whole[: len(whole) - len(opened)], opened
 
 
+def control_tokens(tokenizer: PreTrainedTokenizerBase) -> list[str]:
+    """What a template marks turns with, such as ``<|user|>``, as text."""
+    # a tokenizer lists as its special tokens only those that have a name (end, padding, ...)
+    added = [t.content for t in tokenizer.added_tokens_decoder.values() if t.special]
+    return [t for t in dict.fromkeys([*tokenizer.all_special_tokens, *added]) if len(t) > 2]
+
+
 def _check_control_tokens(tokenizer: PreTrainedTokenizerBase, messages: Sequence[Message]) -> None:
     # text of a task that closes its own turn could speak for the assistant
-    control = [t for t in tokenizer.all_special_tokens if len(t) > 2]
+    control = control_tokens(tokenizer)
     for message in messages:
         for token in control:
             if message["role"] != "assistant" and token in message["content"]:

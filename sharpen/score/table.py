@@ -44,6 +44,7 @@ EPISODE_SCHEMA = pa.schema(
         ("span_trainable", pa.list_(pa.bool_())),
         ("span_seat", _STRINGS),
         ("span_version", _STRINGS),
+        ("span_turn", _INTS),
         ("span_finish", _STRINGS),  # null where the span is authored
         ("span_truncated", pa.list_(pa.bool_())),  # the law kept a part of the vocabulary: ``kept`` holds it
         *[(name, _FLOATS) for name in _SIGNALS],
@@ -114,6 +115,7 @@ def episodes_to_table(episodes: Sequence[Episode]) -> pa.Table:
         "span_trainable": [[s.trainable for s in e.spans] for e in episodes],
         "span_seat": [[s.seat for s in e.spans] for e in episodes],
         "span_version": [[s.version for s in e.spans] for e in episodes],
+        "span_turn": [[s.turn for s in e.spans] for e in episodes],
         "span_finish": [[s.sampled and str(s.sampled.finish) for s in e.spans] for e in episodes],
         "span_truncated": [
             [s.sampled is not None and s.sampled.kept is not None for s in e.spans] for e in episodes
@@ -205,6 +207,7 @@ def _spans(
                 seat=row["span_seat"][k],
                 sampled=done,
                 version=row["span_version"][k],
+                turn=row["span_turn"][k] if "span_turn" in row else 0,  # runs of earlier versions have none
             )
         )
     return tuple(spans)

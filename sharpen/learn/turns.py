@@ -1,0 +1,27 @@
+"""Rows of an episode of several turns: one for each sequence that its model saw."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+
+from sharpen.learn.row import Row
+from sharpen.learn.rows import row_of
+from sharpen.sample.episode import Episode
+
+
+def turn_rows(episode: Episode, scalars: Mapping[str, float] | None = None) -> list[Row]:
+    """The rows of an episode, in the order of its turns; ``scalars`` go with each.
+
+    A row is keyed by its first turn. Sequences without a sampled token (a turn that was never taken) give
+    none.
+    """
+    rows = []
+    for spans in episode.sequences:
+        if not any(s.trainable and s.sampled is not None and len(s.tokens) for s in spans):
+            continue
+        row = row_of(replace(episode, spans=spans))
+        rows.append(
+            replace(row, key=f"{episode.key}#{spans[0].turn}", scalars={**row.scalars, **(scalars or {})})
+        )
+    return rows
