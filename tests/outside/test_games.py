@@ -28,7 +28,7 @@ CARDS = "JQK"
 
 def pairs(name):
     """Every decision and end of a poker game: OpenSpiel's state and ours that may be it, of each deal that
-    begins with the cards dealt so far. There the public card is dealt between the rounds, here at the start."""
+    begins with the cards dealt so far. There the public card is dealt between rounds, here at the start."""
     import pyspiel
 
     game = make(name)
@@ -188,6 +188,25 @@ def test_trades_go_as_in_text_arena(seed):
             assert tuple(state["player_resources"][seat].values()) == ours.at.held[seat]
             assert state["inventory_value"][seat]["change"] == gain(ours.at, seat)
     assert ours.returns == (env.state.rewards[0], env.state.rewards[1])
+
+
+@arena
+def test_where_trades_go_otherwise_in_text_arena():
+    import textarena
+
+    env = textarena.make("SimpleNegotiation-v0-raw", max_turns=10)
+    before = random.getstate()
+    env.reset(num_players=2, seed=0)
+    random.setstate(before)
+    turns = 1
+    env.step("[Offer: 1 Wood -> 1 Ore]")
+    while not env.step("[Deny]")[0]:  # nothing new is offered
+        turns += 1
+        assert env.state.game_state["current_offer"] is not None  # what was denied stays open
+    assert turns + 1 == 11
+    ours = make("negotiation").of("").act("[Offer: 1 Wood -> 1 Gold]").act("[Deny]")
+    assert ours.at.pending is None
+    assert not ours.allows("[Deny]")
 
 
 # its environments as our games -----------------------------------------------------------------------
