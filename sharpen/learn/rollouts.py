@@ -115,10 +115,11 @@ def with_penalty(of: Rollouts, coef: float, estimator: Estimator) -> Rollouts:
     return of.with_rows([less(row) for row in of])
 
 
-def with_advantages(of: Rollouts, kind: Advantage) -> Rollouts:
+def with_advantages(of: Rollouts, kind: Advantage, *, keep_dead: bool = False) -> Rollouts:
     """Rows with one advantage at all their tokens, from their rewards summed over the tokens.
 
-    Under a rule that compares a group's attempts, groups with nothing to compare are dropped (``dead``).
+    Under a rule that compares a group's attempts, groups with nothing to compare are dropped (``dead``)
+    unless ``keep_dead``: after a penalty, rewards that were equal differ by at least a rounding.
     """
     by_group, rule = RULES[kind]
     rewards = np.array([row.arrays["reward"].sum(dtype=np.float64) for row in of])
@@ -127,7 +128,7 @@ def with_advantages(of: Rollouts, kind: Advantage) -> Rollouts:
     for name in np.unique(names):
         members = names == name
         found[members] = rule(rewards[members])
-        lives[members] = not (by_group and dead(rewards[members]))
+        lives[members] = keep_dead or not (by_group and dead(rewards[members]))
     rows = [
         _with(row, advantage=np.where(row.arrays["weight"] != 0, a, 0.0))
         for row, a in zip(of, found, strict=True)

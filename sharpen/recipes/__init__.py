@@ -54,6 +54,10 @@ RECIPES: dict[str, RecipeEntry] = {
         RecipeEntry("iterative_rft", "Iterative RFT", "2412.17256"),
         RecipeEntry("online_rft", "Online RFT", "2402.03300"),
         RecipeEntry("b_star", "B-STaR: balanced exploration and exploitation", "2412.17256"),
+        RecipeEntry("reinforce", "REINFORCE with the round's mean as baseline", ""),
+        RecipeEntry("rloo", "RLOO: REINFORCE, leave-one-out", "2402.14740"),
+        RecipeEntry("grpo", "GRPO: group-relative policy optimization", "2402.03300"),
+        RecipeEntry("ppo", "PPO with a value function", "1707.06347"),
         RecipeEntry("efficiency_steering", "Efficiency steering: shorter reasoning, untrained", "2506.15647"),
     )
 }

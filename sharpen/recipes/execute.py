@@ -11,7 +11,7 @@ from typing import Any
 import sharpen
 from sharpen.errors import SharpenError
 from sharpen.recipes import recipe as entry_of
-from sharpen.recipes.settings import Answering, SelfTraining
+from sharpen.recipes.settings import Answering, Training
 from sharpen.runs.config import Config
 from sharpen.runs.journal import Journal
 from sharpen.runs.tape import TAPE, Tape
@@ -19,6 +19,7 @@ from sharpen.sample.engine import Engine
 from sharpen.sample.engines import engine_versions, make_engine
 from sharpen.sample.exact import environment as numerics
 from sharpen.tasks.splits import assert_disjoint
+from sharpen.verbs.practising import REFILL
 from sharpen.verbs.progress import Progress
 from sharpen.verbs.run import Made, Run
 from sharpen.verbs.scoring import named
@@ -84,7 +85,7 @@ def execute(
         if resume:
             journal.record_config(text)
         options = {}
-        if isinstance(config, SelfTraining):
+        if isinstance(config, Training):
             options = {"stop_on_warning": config.stop_on_warning, "keep": config.keep}
         run = Run(journal, seed=seed, engine=engine, progress=progress, made=made, **options)
         threads = place["threads"]
@@ -100,7 +101,7 @@ def execute(
 def check(config: Config) -> Made:
     """What can be wrong is found before anything is written: the model, the questions, their splits, the
     reward. Returns what was loaded for it, so that the run need not load it again."""
-    if not isinstance(config, SelfTraining):
+    if not isinstance(config, Training):
         return Made()
     from sharpen.sample.policy import load_policy
     from sharpen.tasks.registry import make
@@ -125,6 +126,7 @@ def cost(journal: Journal) -> dict[str, Any]:
         "tokens": 0,
         "samples_held_out": 0,
         "samples_search": 0,
+        "samples_refill": 0,
         "updates": 0,
         "rows_learnt": 0,
     }
@@ -134,6 +136,7 @@ def cost(journal: Journal) -> dict[str, Any]:
             scope = line["step"].split("/")
             purpose = "held_out" if "held_out" in scope or "validation" in scope else "training"
             purpose = "search" if "balance" in scope else purpose
+            purpose = "refill" if any(part.startswith(REFILL) for part in scope) else purpose
             spent["samples" if purpose == "training" else f"samples_{purpose}"] += line["result"]["samples"]
             spent["tokens"] += line["result"]["tokens"]
         if verb == "learn" and line["result"]["rows"]:

@@ -79,8 +79,8 @@ class Answering(Config):
         return Reward(self.verifier, unsafe=self.unsafe_local_exec)
 
 
-class SelfTraining(Answering):
-    """Attempt questions, keep what a verifier accepts, learn from it, try again."""
+class Training(Answering):
+    """Attempt questions, have the attempts judged, learn from them, try again."""
 
     rounds: Positive = 2
     """How often the loop runs."""
@@ -90,13 +90,6 @@ class SelfTraining(Answering):
     """Questions attempted a round."""
     samples: Positive = 2
     """Attempts a question."""
-    control: Control = "none"
-    """What replaces the selected attempts, as a control with as many rows: shuffled permutes the rewards
-    over all attempts of a round before selecting, random takes attempts of like lengths, blind to rewards."""
-    steps: Positive = 80
-    """Optimizer updates a round."""
-    batch_rows: Positive = 64
-    """Attempts per optimizer update."""
     tokens_per_microbatch: Positive = 4096
     """Tokens per forward and backward pass: speed, memory and rounding only."""
     optimizer: OptimizerConfig = decaying(160)
@@ -125,8 +118,6 @@ class SelfTraining(Answering):
         "pool": 32,
         "queries": 16,
         "samples": 4,
-        "steps": 3,
-        "batch_rows": 8,
         "held_out": 12,
         "held_out_sampled": 8,
         "held_out_samples": 4,
@@ -144,11 +135,11 @@ class SelfTraining(Answering):
         sampled = min(self.held_out, self.held_out_sampled)
         return Exam(self.tasks, self.held_out, sampled, self.held_out_samples, self.held_out_split)
 
-    def learning(self, steps: int | None = None) -> LearnConfig:
-        """How a round learns."""
+    def trained(self, steps: int, batch_rows: int) -> LearnConfig:
+        """How ``steps`` updates of ``batch_rows`` attempts each are made."""
         return LearnConfig(
-            steps=steps or self.steps,
-            batch_rows=self.batch_rows,
+            steps=steps,
+            batch_rows=batch_rows,
             tokens_per_microbatch=self.tokens_per_microbatch,
             method=self.method,
             lora=self.lora,
@@ -161,13 +152,21 @@ class SelfTraining(Answering):
 
     def updates(self) -> int:
         """Optimizer updates, for the plan."""
-        return self.rounds * self.steps
+        raise NotImplementedError
+
+    def learnt(self) -> int:
+        """Rows that the updates learn from, one for each time, at most; for the plan."""
+        raise NotImplementedError
+
+    def exams(self) -> int:
+        """How often the exam is sat, for the plan."""
+        return self.rounds + 1
 
     def plan(self) -> dict[str, Any]:
         """Derived numbers; tokens are upper bounds."""
         attempts = self.sampled()
         exam = self.exam
-        held_out = (self.rounds + 1) * (exam.n + exam.sampled * exam.samples)
+        held_out = self.exams() * (exam.n + exam.sampled * exam.samples)
         total = sum(attempts.values()) + held_out
         return {
             "rounds": self.rounds,
@@ -176,5 +175,31 @@ class SelfTraining(Answering):
             "samples": total,
             "tokens": total * self.max_new_tokens,
             "optimizer_steps": self.updates(),
-            "rows_learnt": self.updates() * self.batch_rows,
+            "rows_learnt": self.learnt(),
         }
+
+
+class SelfTraining(Training):
+    """Attempt questions, keep what a verifier accepts, learn from it, try again."""
+
+    control: Control = "none"
+    """What replaces the selected attempts, as a control with as many rows: shuffled permutes the rewards
+    over all attempts of a round before selecting, random takes attempts of like lengths, blind to rewards."""
+    steps: Positive = 80
+    """Optimizer updates a round."""
+    batch_rows: Positive = 64
+    """Attempts per optimizer update."""
+
+    TINY: ClassVar[Mapping[str, Any]] = {**Training.TINY, "steps": 3, "batch_rows": 8}
+
+    def learning(self, steps: int | None = None) -> LearnConfig:
+        """How a round learns."""
+        return self.trained(steps or self.steps, self.batch_rows)
+
+    def updates(self) -> int:
+        """Optimizer updates, for the plan."""
+        return self.rounds * self.steps
+
+    def learnt(self) -> int:
+        """Rows that the updates learn from, for the plan."""
+        return self.updates() * self.batch_rows

@@ -159,6 +159,19 @@ def describe(cls: type[Config]) -> list[Row]:
     return rows
 
 
+def over_defaults(cls: type[BaseModel], values: Any) -> Any:
+    """``values`` for ``cls`` in which settings given for a nested field lie over that field's own default,
+    and so leave the rest of it as it is. Without this, they lie over the defaults of its class."""
+    if not isinstance(values, Mapping):
+        return values
+    merged = dict(values)
+    for name, field in cls.model_fields.items():
+        given, default = values.get(name), field.default
+        if isinstance(given, Mapping) and isinstance(default, BaseModel):
+            merged[name] = {**default.model_dump(), **over_defaults(type(default), given)}
+    return merged
+
+
 def unknown_key(cls: type[Config], key: str) -> SharpenError:
     """The error for a key that ``cls`` does not have: it names the nearest one, nested ones included."""
     known = [k for k, _ in leaves(cls)]

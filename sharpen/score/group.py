@@ -189,6 +189,12 @@ class Groups(Sequence[Group]):
         table._become(units, None)
         return table
 
+    @classmethod
+    def joined(cls, tables: Sequence[Groups]) -> Groups:
+        """The groups of several tables one after the other, their verdicts with them; still lazy."""
+        units = [unit for t in tables for unit in t.pick(range(len(t)))._units]
+        return tables[0] if len(tables) == 1 else cls.from_units(units)
+
     # the sequence of whole groups (loads tokens) ----------------------------------------------
     def __len__(self) -> int:
         return int(self._ends[-1]) if len(self._ends) else 0

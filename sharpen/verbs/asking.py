@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
+from sharpen.sample.law import SamplingLaw
+
 
 @dataclass(frozen=True, slots=True)
 class Asking:
@@ -77,3 +79,25 @@ class Reward:
     flip: float = 0.15
     sd: float = 0.3
     unsafe: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Practice:
+    """What a round of reinforcement learning attempts.
+
+    Attributes:
+        questions: where its questions come from.
+        samples: attempts a question.
+        law: how they are sampled.
+        reward: who judges them.
+        refill: at most so many further samplings, each of as many new questions as there are dead groups
+            (DAPO's dynamic sampling, arXiv 2503.14476, bounded).
+        shuffled: control: the verdicts of each sampling are permuted over all its attempts.
+    """
+
+    questions: Questions
+    samples: int
+    law: SamplingLaw
+    reward: Reward
+    refill: int = 0
+    shuffled: bool = False

@@ -72,6 +72,8 @@ def rows_digest(rows: Sequence[Row]) -> str:
             h.update(name.encode() + np.ascontiguousarray(row.arrays[name], dtype=np.float32).tobytes())
         for name in sorted(row.scalars):
             h.update(name.encode() + float(row.scalars[name]).hex().encode())
+        for ids in row.kept or ():
+            h.update(b"-" if ids is None else len(ids).to_bytes(4, "little") + ids.tobytes())
     return h.hexdigest()
 
 
@@ -170,7 +172,17 @@ def _summary(metrics: Sequence[Mapping[str, float]]) -> dict[str, Any]:
         "tokens": sum(m["tokens"] for m in metrics),
         "targets": sum(m["targets"] for m in metrics),
         "losses": [m["loss"] for m in metrics],
+        **_monitors(metrics),
     }
+
+
+def _monitors(metrics: Sequence[Mapping[str, float]]) -> dict[str, float]:
+    """What an objective monitors, over all updates of a step: the largest of a ``_max``, else the mean."""
+    own = [k for k in metrics[-1] if k not in _ALWAYS and not k.startswith("loss/")]
+    return {k: float((np.max if k.endswith("_max") else np.mean)([m[k] for m in metrics])) for k in own}
+
+
+_ALWAYS = ("step", "loss", "grad_norm", "lr", "rows", "tokens", "targets")
 
 
 class Lazy(Mapping[str, T]):

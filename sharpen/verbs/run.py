@@ -8,8 +8,9 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from sharpen.errors import SharpenError
-from sharpen.learn.config import LearnConfig, OptimizerConfig
+from sharpen.learn.config import CriticConfig, LearnConfig, OptimizerConfig
 from sharpen.learn.objective import Objective
+from sharpen.learn.rollouts import Rollouts
 from sharpen.learn.row import Row
 from sharpen.learn.sft import SFT
 from sharpen.learn.state import TrainState
@@ -29,12 +30,16 @@ from sharpen.score.verify import Verifier
 from sharpen.select.pairs import Pair
 from sharpen.select.selection import Selection
 from sharpen.strategies import Strategy
+from sharpen.tasks.play import Playable
 from sharpen.tasks.registry import make
 from sharpen.tasks.task import Task, TaskSource
 from sharpen.verbs import (
+    annotating,
     beforehand,
     learning,
     measuring,
+    playing,
+    practising,
     sampling,
     scoring,
     solving,
@@ -42,9 +47,11 @@ from sharpen.verbs import (
     step_scoring,
     weighing,
 )
-from sharpen.verbs.asking import Asking, Exam, Questions, Reward
+from sharpen.verbs.asking import Asking, Exam, Practice, Questions, Reward
 from sharpen.verbs.beforehand import Brought
+from sharpen.verbs.playing import Played
 from sharpen.verbs.progress import Progress, Silent
+from sharpen.verbs.seats import Limits, Player
 from sharpen.verbs.solving import Means, Solved
 from sharpen.verbs.steering import PairStates
 from sharpen.verbs.stepscorer import StepScorer
@@ -97,6 +104,7 @@ class Run:
         self.progress: Progress = progress or Silent()
         self.round = 0
         self.made: list[Step] = []
+        self.updates: dict[str, int] = {}  # how many each policy that was learnt from or on had seen
         self.bases: dict[str, str] = {}  # where each base lies among the checkpoints, by its version
         self._stop, self._keep = stop_on_warning, keep
         self._scores: dict[str, float] = {}
@@ -158,6 +166,7 @@ class Run:
 
     def learner(self, policy: Policy, optimizer: OptimizerConfig | None = None) -> TrainState:
         """A training state at its start: weights of ``policy``, no moments, schedule position 0."""
+        self.updates[policy.version] = 0
         return TrainState.start(policy, optimizer)
 
     # verbs -------------------------------------------------------------------------------------
@@ -191,6 +200,42 @@ class Run:
         if name == "score":
             self.warn(self._watch.training(row))
         return scored
+
+    def practise(self, policy: Policy, practice: Practice, *, asking: Asking) -> Rollouts:
+        """A round's attempts, sampled and scored, as rows (``sharpen.learn.rollouts``)."""
+        return practising.practise(self, policy, practice, asking=asking)
+
+    def annotate(
+        self, policy: Policy, rollouts: Rollouts, *, law: SamplingLaw, name: str = "reference"
+    ) -> Rollouts:
+        """The rows with ``ref_logprob``: what ``policy`` says of their tokens under ``law``, nats."""
+        return annotating.annotate(self, policy, rollouts, law=law, name=name)
+
+    def value(self, state: TrainState, base: Policy, rollouts: Rollouts, *, budget: int = 4096) -> Rollouts:
+        """The rows with ``value``: what the state's critic expects before each learnt token; 0 while there is
+        no critic. It reads the hidden states of ``base``, ``budget`` tokens a pass."""
+        return annotating.value(self, state, base, rollouts, budget=budget)
+
+    def fit_critic(
+        self, state: TrainState, base: Policy, rollouts: Rollouts, config: CriticConfig, *, budget: int = 4096
+    ) -> TrainState:
+        """The state with its critic trained on the rows' ``return``; the policy stays."""
+        return annotating.fit_critic(self, state, base, rollouts, config, budget=budget)
+
+    def play(
+        self,
+        source: Playable,
+        tasks: Sequence[Task],
+        tables: Sequence[Sequence[Player]],
+        *,
+        n: int = 1,
+        name: str = "play",
+        limits: Limits | None = None,
+    ) -> Played:
+        """Play every task ``n`` times. ``tables`` say who sits where, seat by seat; plays take them in turn,
+        so two tables with the seats exchanged give each side half of the plays. A play that fails is unknown
+        and has a status; the others go on."""
+        return playing.play(self, source, tasks, tables, n=n, name=name, limits=limits)
 
     def solve(
         self, policy: Policy, tasks: Sequence[Task], strategy: Strategy, *, asking: Asking, means: Means
@@ -234,14 +279,15 @@ class Run:
     def learn(
         self,
         state: TrainState,
-        data: Selection | Sequence[Row],
+        data: Selection | Rollouts | Sequence[Row],
         config: LearnConfig,
         *,
         asking: Asking | None = None,
         objective: Objective | None = None,
         name: str = "learn",
     ) -> TrainState:
-        """A new state, trained on a selection or on rows. Nothing selected: the old state, and a warning.
+        """A new state, trained on a selection, on rollouts or on rows. Nothing there: the old state, and a
+        warning.
 
         ``asking`` renders the prompts of worked solutions and of attempts put under another question.
         """
@@ -249,8 +295,11 @@ class Run:
             given = learning.rows_of(state.policy, data, asking or Asking())
             chosen = learning.Chosen(data.spec, {"accuracy": data.accuracy, "cap": data.m, **data.ledger})
         else:
-            given, chosen = list(data), learning.Chosen()
-        return learning.learn(self, state, given, config, objective or SFT(), chosen=chosen, name=name)
+            about = data.ledger if isinstance(data, Rollouts) else {}
+            given, chosen = list(data), learning.Chosen(about=about)
+        after = learning.learn(self, state, given, config, objective or SFT(), chosen=chosen, name=name)
+        self.updates[after.policy.version] = after.step
+        return after
 
     def measure(
         self, policy: Policy, exam: Exam, *, asking: Asking, reward: Reward, name: str = "held_out"

@@ -10,14 +10,14 @@ from sharpen import recipes
 from sharpen.cli import main
 from sharpen.errors import SharpenError
 from sharpen.recipes.execute import execute
-from sharpen.recipes.settings import SelfTraining
+from sharpen.recipes.settings import Training
 from sharpen.runs.store import compare_exact, read_manifest
 from tests import tiny
 from tests.tiny import rounds, steps, stored
 
 settings = partial(tiny.settings, pinned=False)  # what `--tiny` gives
 finished = partial(tiny.finished, pinned=False)
-NAMES = sorted(name for name, e in recipes.RECIPES.items() if issubclass(e.load()[1], SelfTraining))
+NAMES = sorted(name for name, e in recipes.RECIPES.items() if issubclass(e.load()[1], Training))
 CHECKLIST = (
     "accuracy_greedy",
     "accuracy_greedy_low",
@@ -69,7 +69,9 @@ def test_every_learn_step_moves_the_weights_and_its_policy_samples_next(recipe):
     assert len(set(versions)) == len(versions)
     for line in learnt.values():
         assert line["result"]["version"] != line["inputs"]["policy"]
-        assert line["metrics"][0]["losses"][0] > 0
+        # a surrogate's value says nothing: with ratios of 1 and centred advantages it is 0
+        assert line["metrics"][0]["losses"][0] > 0 or "ratio_mean" in line["metrics"][0]
+        assert line["metrics"][0]["grad_norm"] > 0
     last = steps(folder, "sample", f"round-{len(rounds(folder, 'held_out')) - 1:04d}/held_out")
     assert {line["inputs"]["policy"] for line in last.values()} == {versions[-1]}
 

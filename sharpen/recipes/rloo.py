@@ -1,0 +1,39 @@
+"""RLOO (arXiv 2402.14740): REINFORCE whose baseline is the mean reward of the other attempts at the question.
+
+The divergence from the base model is taken off the reward; no clipping, one update a round.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from sharpen.learn.advantages import Advantage
+from sharpen.learn.policy_gradient import LossConfig
+from sharpen.recipes.policy_gradients import Compared, compared
+
+if TYPE_CHECKING:
+    from sharpen.verbs.run import Run
+
+
+class Settings(Compared):
+    """Settings of RLOO."""
+
+    advantage: Advantage = "leave_one_out"
+    """What an attempt's reward is compared with, see grpo."""
+    loss: LossConfig = LossConfig(
+        surrogate="reinforce", normaliser="constant", kl_in="reward", kl_estimator="k1", kl_coef=0.03
+    )
+    """What is minimised."""
+
+
+def rloo(run: Run, config: Settings) -> None:
+    """Run RLOO."""
+    base = run.policy(config.model)
+    state = run.learner(base, config.optimizer)
+    run.measure(state.policy, config.exam, asking=config.asking, reward=config.reward)
+    for r in run.rounds(config.rounds):
+        rollouts = run.practise(state.policy, config.practice, asking=config.asking)
+        rollouts = compared(run, rollouts, base, config, state.step)
+        state = run.learn(state, rollouts, config.learning(rollouts), objective=config.objective)
+        if config.examined(r):
+            run.measure(state.policy, config.exam, asking=config.asking, reward=config.reward)
