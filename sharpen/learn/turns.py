@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import replace
 
+import numpy as np
+
 from sharpen.learn.row import Row
 from sharpen.learn.rows import row_of
 from sharpen.sample.episode import Episode
@@ -25,3 +27,10 @@ def turn_rows(episode: Episode, scalars: Mapping[str, float] | None = None) -> l
             replace(row, key=f"{episode.key}#{spans[0].turn}", scalars={**row.scalars, **(scalars or {})})
         )
     return rows
+
+
+def with_advantage(row: Row, advantage: float) -> Row:
+    """The row with one advantage at all its learnt tokens."""
+    each = np.where(row.arrays["weight"] != 0, np.float32(advantage), np.float32(0.0))
+    scalars = {**row.scalars, "advantage": advantage}
+    return replace(row, arrays={**row.arrays, "advantage": each}, scalars=scalars)

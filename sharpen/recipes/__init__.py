@@ -58,6 +58,7 @@ RECIPES: dict[str, RecipeEntry] = {
         RecipeEntry("rloo", "RLOO: REINFORCE, leave-one-out", "2402.14740"),
         RecipeEntry("grpo", "GRPO: group-relative policy optimization", "2402.03300"),
         RecipeEntry("ppo", "PPO with a value function", "1707.06347"),
+        RecipeEntry("spiral", "SPIRAL: self-play on zero-sum games", "2506.24119"),
         RecipeEntry("efficiency_steering", "Efficiency steering: shorter reasoning, untrained", "2506.15647"),
     )
 }

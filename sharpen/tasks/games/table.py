@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from sharpen.errors import unknown
 from sharpen.runs.streams import stream
@@ -15,6 +15,20 @@ from sharpen.tasks.play import Agent, Ending, Outcome
 from sharpen.tasks.task import Task
 
 SPLITS = ("base", "train", "dev", "test")
+
+
+def shown(state: State) -> str:
+    """What the seat to move is asked: its view, as a line that a base model's reply follows."""
+    assert state.seat is not None
+    return state.view(state.seat) + "\n"
+
+
+class Turn(NamedTuple):
+    """A move as a model would have made it: what its seat was shown, and the reply in the game's wording."""
+
+    seat: int
+    shown: str
+    reply: str
 
 
 @dataclass(frozen=True)
@@ -55,7 +69,7 @@ class GameTasks:
             if len(moves) >= MAX_TURNS:
                 return self._outcome(state, moves, turn_limit(self.seats), ("truncated",) * self.seats)
             seat = state.seat
-            said = await agents[seat](state.view(seat), turn=len(moves), state=state)
+            said = await agents[seat](shown(state), turn=len(moves), state=state)
             action = action_of(said.text)
             if not state.allows(action):
                 moves.append((seat, said.text))
@@ -65,6 +79,17 @@ class GameTasks:
             moves.append((seat, action))
             state = state.act(action)
         return self._outcome(state, moves, state.returns, ("ok",) * self.seats)
+
+    def turns(self, task: Task, moves: Sequence[tuple[int, str]]) -> list[Turn]:
+        """The legal moves of a stored play, in order."""
+        state, found = self.game.of(task.data["deal"]), []
+        for seat, action in moves:
+            if not state.allows(action):
+                break
+            word = action[1:-1] if self.game.wording == "short" else f"\\boxed{{{action}}}"
+            found.append(Turn(seat, shown(state), word))
+            state = state.act(action)
+        return found
 
     def _outcome(
         self,

@@ -1,0 +1,218 @@
+"""SPIRAL: one policy plays both seats of a zero-sum game against itself (arXiv 2506.24119).
+
+The only reward is the outcome. Each role of each game has a moving-average baseline (RAE), since the seats of
+a game are worth different amounts; a clipped policy gradient with a constant normaliser learns from every
+turn of both seats.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
+
+import numpy as np
+from pydantic import Field
+
+from sharpen.learn.advantages import Role, over_turns, role_advantages
+from sharpen.learn.config import LearnConfig, OptimizerConfig
+from sharpen.learn.policy_gradient import LossConfig, PolicyGradient
+from sharpen.recipes.settings import Count, Positive
+from sharpen.runs.config import Config
+from sharpen.sample.law import SamplingLaw
+
+if TYPE_CHECKING:
+    from sharpen.learn.row import Row
+    from sharpen.sample.policy import Policy
+    from sharpen.tasks.games.scripted import Profile
+    from sharpen.tasks.games.table import GameTasks
+    from sharpen.tasks.task import Task
+    from sharpen.verbs.contests import Contest
+    from sharpen.verbs.playing import Played
+    from sharpen.verbs.run import Made, Run
+    from sharpen.verbs.seats import Player
+
+
+class Settings(Config):
+    """Settings of SPIRAL."""
+
+    model: str = "nano"
+    """The base model: one by name (`sharpen list models`), or a local folder in the Hugging Face layout."""
+    game: str = "kuhn"
+    """What is played, with its parameters: kuhn, leduc, tictactoe, negotiation, kuhn:rounds=5."""
+    rounds: Positive = 400
+    """How often the loop runs."""
+    games: Positive = 64
+    """Games played a round."""
+    opponent: str = "self"
+    """self: the current policy takes both seats. Else the other seat is frozen (the policy as it began) or a
+    scripted player (random, minimax:epsilon=0.1, nash), and the learner takes each seat in turn."""
+    baseline: Literal["role", "shared", "none"] = "role"
+    """What a return is compared with: the moving average of its role (RAE), of all roles, or nothing."""
+    decay: Annotated[float, Field(ge=0, lt=1)] = 0.95
+    """Of the moving averages."""
+    gamma: Annotated[float, Field(gt=0, le=1)] = 1.0
+    """Discount of a player's turns, from its last one back."""
+    control: Literal["none", "shuffled"] = "none"
+    """shuffled gives each game another game's returns: nothing of the game should be learnt."""
+    batch_turns: Positive = 128
+    """Turns of a round that are learnt from, drawn at random from all of them."""
+    epochs: Positive = 2
+    """Passes over them, one update each."""
+    loss: LossConfig = LossConfig(normaliser="constant")
+    """What is minimised; the paper's constant is the longest reply."""
+    optimizer: OptimizerConfig = OptimizerConfig(lr=3e-4, betas=(0.9, 0.95))
+    """AdamW and its schedule."""
+    temperature: Annotated[float, Field(gt=0)] = 1.0
+    """Sampling temperature of the moves."""
+    max_new_tokens: Positive = 8
+    """Longest reply of a turn, in tokens."""
+    warmup_games: Count = 1000
+    """Games of a scripted player that the policy learns to write moves from, before it plays; 0: none."""
+    warmup_steps: Positive = 120
+    """Updates of that."""
+    warmup_player: str = "random"
+    """Who plays those games: random moves teach the form alone. With a player that can play, rounds=1 and
+    warmup_winners=true this is learning from an expert's games."""
+    warmup_winners: bool = False
+    """Learn only from the seats that won."""
+    warmup_lr: Annotated[float, Field(gt=0)] = 1e-3
+    """Learning rate of that."""
+    measure_every: Positive = 20
+    """Rounds between measurements; there is one before the first round and one after the last in any case."""
+    measured_games: Count = 200
+    """Games against each opponent in a measurement, half of them in each seat."""
+    measured_against: tuple[str, ...] = ("random",)
+    """Scripted opponents of a measurement; the policy as it began is always one."""
+    replies: Count = 512
+    """Replies sampled in each information set to estimate what is played there; 0: the game is not solved."""
+    keep: Literal["all", "last", "best"] = "last"
+    """Which rounds' checkpoints stay on disk."""
+
+    TINY: ClassVar[Mapping[str, Any]] = {
+        "rounds": 2, "games": 8, "batch_turns": 12, "warmup_games": 20, "warmup_steps": 3, "measure_every": 1,
+        "measured_games": 4, "replies": 4,
+    }  # fmt: skip
+
+    @property
+    def law(self) -> SamplingLaw:
+        """How moves are sampled."""
+        return SamplingLaw(temperature=self.temperature)
+
+    @property
+    def contest(self) -> Contest:
+        """How the policy is measured."""
+        from sharpen.verbs.contests import FROZEN, Contest
+
+        against = (*self.measured_against, FROZEN)
+        return Contest(self.measured_games, against, self.replies, self.law, self.max_new_tokens)
+
+    @property
+    def learning(self) -> LearnConfig:
+        """How a round learns."""
+        return LearnConfig(steps=self.epochs, batch_rows=self.batch_turns, method="full")
+
+    def measured(self, r: int) -> bool:
+        """Whether round ``r`` (from 1) ends with a measurement."""
+        return r % self.measure_every == 0 or r == self.rounds
+
+    def plan(self) -> dict[str, Any]:
+        """Derived numbers."""
+        return {
+            "rounds": self.rounds,
+            "games": self.rounds * self.games,
+            "updates": self.rounds * self.epochs,
+        }
+
+
+def spiral(run: Run, config: Settings) -> None:
+    """Run SPIRAL."""
+    from sharpen.tasks.games.table import game_tasks
+    from sharpen.verbs.contests import contest, self_play
+
+    source = game_tasks(config.game)
+    state = warmed(run, run.learner(run.policy(config.model)), source, config)
+    base, state = state.policy, state.fresh_optimizer(config.optimizer)
+    baselines: dict[Role, float] = {}
+    contest(run, source, base, base, config.contest, [])
+    profiles: list[Profile] = []  # the policy as it began is no part of what self-play averages over
+    for r in run.rounds(config.rounds):
+        tasks = source.take("train", config.games, start=(r - 1) * config.games)
+        played = run.play(source, tasks, tables(state.policy, base, config))
+        rows, baselines = learnable(run, source, played, baselines, config)
+        self_play(run, played, baselines, rows)
+        objective = PolicyGradient(config.loss, config.law, config.max_new_tokens)
+        state = run.learn(state, rows, config.learning, objective=objective)
+        if config.measured(r):
+            found = contest(run, source, state.policy, base, config.contest, profiles)
+            profiles += [] if found is None else [found]
+
+
+def tables(policy: Policy, base: Policy, config: Settings) -> list[list[Player]]:
+    """Who sits where: the learner on both seats, or on each in turn."""
+    from sharpen.verbs.contests import opponent
+    from sharpen.verbs.seats import Model
+
+    me = Model(policy, config.law, config.max_new_tokens)
+    if config.opponent == "self":
+        return [[me, me]]
+    other = opponent(config.opponent, base, config.law, config.max_new_tokens)
+    return [[me, other], [other, me]]
+
+
+def learnable(
+    run: Run, source: GameTasks, played: Played, baselines: Mapping[Role, float], config: Settings
+) -> tuple[list[Row], dict[Role, float]]:
+    """The turns of a round that are learnt from, with their advantages, and the baselines afterwards.
+
+    Advantages of exactly 0 give no row. Of more rows than ``batch_turns`` as many are drawn, without
+    replacement.
+    """
+    from sharpen.learn.turns import turn_rows, with_advantage
+    from sharpen.select.controls import shuffle_rewards
+
+    groups = played.groups
+    if config.control == "shuffled":
+        groups = shuffle_rewards(groups, run.stream("control", "shuffled"))
+    scored = [(e, v) for group in groups for e, v in group.scored if any(s.trainable for s in e.spans)]
+    by_role = config.baseline == "role"
+    roles = [(source.game.spec, e.spans[0].seat if by_role else "") for e, _ in scored]
+    returns = [float("nan") if v.status.unknown else v.score for _, v in scored]
+    found, after = role_advantages(list(zip(roles, returns, strict=True)), baselines, decay=config.decay)
+    if config.baseline == "none":
+        found, after = np.array(returns), {}
+    rows: list[Row] = []
+    for (episode, verdict), advantage in zip(scored, found, strict=True):
+        made = [] if verdict.status.unknown else turn_rows(episode)
+        each = over_turns(float(advantage), len(made), config.gamma)
+        rows += [with_advantage(row, a) for row, a in zip(made, each, strict=True) if a]
+    drawn = run.stream("turns").generator().permutation(len(rows))[: config.batch_turns]
+    return [rows[i] for i in sorted(drawn)], after
+
+
+def warmed(run: Run, state: Any, source: GameTasks, config: Settings) -> Any:
+    """The state after it has learnt from scripted games how moves are written."""
+    from sharpen.verbs.contests import scripted, taught
+
+    if not config.warmup_games:
+        return state
+    with run.scope("warmup"):
+        tasks: list[Task] = source.take("base", config.warmup_games)
+        played = run.play(source, tasks, [[scripted(config.warmup_player)] * source.seats])
+        rows = taught(state.policy, source, tasks, played, winners=config.warmup_winners)
+        optimizer = OptimizerConfig(lr=config.warmup_lr, warmup_steps=10)
+        learning = LearnConfig(steps=config.warmup_steps, batch_rows=64, optimizer=optimizer, method="full")
+        return run.learn(state, rows, learning)
+
+
+def check(config: Settings) -> Made:
+    """Model, game and players: what is wrong is said before anything is written."""
+    from sharpen.sample.policy import load_policy
+    from sharpen.tasks.games.scripted import player
+    from sharpen.tasks.games.table import game_tasks
+    from sharpen.verbs.run import Made
+
+    game_tasks(config.game)
+    scripts = [config.warmup_player, *config.measured_against]
+    for name in scripts + ([] if config.opponent in ("self", "frozen") else [config.opponent]):
+        player(name)
+    return Made({config.model: load_policy(config.model)})

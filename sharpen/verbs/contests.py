@@ -1,0 +1,181 @@
+"""Games as they are measured: against fixed opponents from every seat, and against best responses."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from sharpen.learn.advantages import Role
+from sharpen.learn.row import Row
+from sharpen.learn.rows import row_of_text
+from sharpen.measure.exploitability import INVALID, average, decisions, nash_conv, resampled, value
+from sharpen.sample.law import SamplingLaw
+from sharpen.sample.policy import Policy
+from sharpen.sample.text import render
+from sharpen.tasks.games.reply import action_of
+from sharpen.tasks.games.scripted import Profile, choose
+from sharpen.tasks.games.scripted import player as player_of
+from sharpen.tasks.games.table import GameTasks, shown
+from sharpen.tasks.task import Task
+from sharpen.verbs.asking import Asking
+from sharpen.verbs.playing import Play, Played
+from sharpen.verbs.seats import Model, Player, Script
+
+if TYPE_CHECKING:
+    from sharpen.verbs.run import Run
+
+FROZEN = "frozen"
+
+
+@dataclass(frozen=True, slots=True)
+class Contest:
+    """How a policy that plays is measured.
+
+    Attributes:
+        games: against each opponent, half of them from each seat; 0: none.
+        against: scripted opponents, and ``frozen``: the policy as it began.
+        replies: sampled in each information set to estimate what is played there; 0: the game is not solved.
+        law, max_new_tokens: how moves are sampled.
+    """
+
+    games: int
+    against: tuple[str, ...]
+    replies: int
+    law: SamplingLaw
+    max_new_tokens: int
+
+
+def scripted(spec: str) -> Script:
+    """A scripted player by name, see ``sharpen.tasks.games.scripted.player``."""
+    plays = player_of(spec)
+    return Script(spec, lambda text, state, rng: choose(plays(state), rng))
+
+
+def opponent(spec: str, base: Policy, law: SamplingLaw, max_new_tokens: int) -> Player:
+    """An opponent by name: ``frozen`` is ``base``, others are scripted."""
+    if spec == FROZEN:
+        return Model(base, law, max_new_tokens, learns=False, name=FROZEN)
+    return scripted(spec)
+
+
+def contest(
+    run: Run, source: GameTasks, policy: Policy, base: Policy, how: Contest, earlier: Sequence[Profile]
+) -> Profile | None:
+    """Play, solve, and write the row ``contest`` of ``metrics.jsonl``.
+
+    For each opponent the shares of games won, drawn, lost and ended by an invalid move, and the mean return
+    in each seat. Where the game is solved, ``value`` (to seat 0, both seats by the policy), ``nash_conv`` of
+    the policy with its interval, the upward bias that so many samples have on this profile, and ``nash_conv``
+    of the average with ``earlier`` profiles, in realisation weights.
+
+    Returns:
+        The policy's profile, None where the game is not solved.
+    """
+    row: dict[str, Any] = {}
+    with run.scope("contest"):
+        for spec in how.against if how.games else ():
+            other = opponent(spec, base, how.law, how.max_new_tokens)
+            me = Model(policy, how.law, how.max_new_tokens, learns=False, name="policy")
+            tasks = source.take("test", how.games)
+            played = run.play(source, tasks, [[me, other], [other, me]], name=f"against {spec}")
+            row |= {f"{spec}/{name}": v for name, v in record(played.plays, "policy").items()}
+        found = profile(run, source, policy, how) if how.replies else None
+        if found is not None:
+            row |= solved(run, source, found, [*earlier, found], how.replies)
+    run.log("contest", row)
+    return found
+
+
+def record(plays: Sequence[Play], name: str) -> dict[str, float]:
+    """Shares of the games of the player called ``name``, and its mean return in each seat."""
+    ends: Counter[str] = Counter()
+    returns: dict[int, list[float]] = {}
+    for play in plays:
+        seat = play.sitting.index(name)
+        got, ending = play.outcome.returns[seat], play.outcome.endings[seat]
+        ends[
+            "invalid" if ending == "invalid_move" else "won" if got > 0 else "lost" if got < 0 else "drawn"
+        ] += 1
+        returns.setdefault(seat, []).append(got)
+    shares = {end: ends[end] / len(plays) for end in ("won", "drawn", "lost", "invalid")}
+    return {**shares, **{f"return_{seat}": float(np.mean(r)) for seat, r in sorted(returns.items())}}
+
+
+def profile(run: Run, source: GameTasks, policy: Policy, how: Contest) -> Profile:
+    """What the policy plays in each information set, from ``how.replies`` sampled replies each; those that
+    are no legal move are counted under ``exploitability.INVALID``."""
+    states = decisions(source.game)
+    tasks = [Task(info, shown(state), "") for info, state in states.items()]
+    asking = Asking(how.max_new_tokens)
+    groups = run.sample(policy, tasks, n=how.replies, law=how.law, asking=asking, name="profile")
+    found: dict[str, dict[str, float]] = {}
+    for task, columns in zip(tasks, groups.columns, strict=True):
+        state = states[task.id]
+        actions = [action_of(text) for text in columns.texts]
+        counts = Counter(a if state.allows(a) else INVALID for a in actions)
+        found[task.id] = {a: n / how.replies for a, n in sorted(counts.items())}
+    return found
+
+
+def solved(run: Run, source: GameTasks, last: Profile, every: Sequence[Profile], n: int) -> dict[str, float]:
+    """How far the last profile, and the average of all, are from equilibrium."""
+    again = resampled(source.game, last, n, source=run.stream("resampled"), draws=100)
+    low, high = again.interval()
+    mean = average(source.game, every)
+    illegal = float(np.mean([row.get(INVALID, 0.0) for row in last.values()]))
+    return {
+        "value": value(source.game, last)[0],
+        "nash_conv": again.value,
+        "nash_conv_low": low,
+        "nash_conv_high": high,
+        "nash_conv_bias": again.bias,
+        "nash_conv_average": nash_conv(source.game, mean),
+        "profiles": float(len(every)),
+        "illegal": illegal,
+    }
+
+
+def self_play(run: Run, played: Played, baselines: Mapping[Role, float], rows: Sequence[Row]) -> None:
+    """The row ``self_play`` of ``metrics.jsonl``: a round's games, and what is learnt of them."""
+    columns = played.groups.columns
+    lengths = np.concatenate([c.lengths for c in columns])
+    entropy = np.concatenate([c.entropy for c in columns])
+    returns = np.array([p.outcome.returns for p in played.plays])
+    endings = [e for p in played.plays for e in p.outcome.endings]
+    advantages = [float(row.scalars["advantage"]) for row in rows]
+    run.log(
+        "self_play",
+        {
+            **{f"return_{seat}": float(r) for seat, r in enumerate(returns.mean(0))},
+            **{"/".join(("baseline", *filter(None, role))): b for role, b in sorted(baselines.items())},
+            "invalid_share": endings.count("invalid_move") / len(played.plays),
+            "crash_share": endings.count("crash") / len(endings),
+            "moves": played.result["moves"] / len(played.plays),
+            "length": float(lengths.mean()) if len(lengths) else 0.0,
+            "entropy": float(np.nanmean(entropy)) if len(entropy) else 0.0,
+            "rows": float(len(rows)),
+            "advantage_size": float(np.mean(np.abs(advantages))) if advantages else 0.0,
+        },
+    )
+
+
+def taught(
+    policy: Policy, source: GameTasks, tasks: Sequence[Task], played: Played, *, winners: bool
+) -> list[Row]:
+    """The moves of stored plays as texts to learn: the prompt of each turn, and the reply that writes its
+    move. ``winners``: those of seats that got more than nothing alone."""
+    known = {task.id: task for task in tasks}
+    eos, rows = policy.eos_ids[0], []
+    for play in played.plays:
+        for number, turn in enumerate(source.turns(known[play.task_id], play.outcome.moves)):
+            if winners and play.outcome.returns[turn.seat] <= 0:
+                continue
+            prompt = render(policy.tokenizer, turn.shown).tokens
+            reply: Any = policy.tokenizer.encode(turn.reply, add_special_tokens=False)
+            key = f"{play.task_id}/{play.play}#{number}"
+            rows.append(row_of_text(prompt, reply, key=key, eos_id=eos))
+    return rows
