@@ -27,6 +27,7 @@ from regions import RESULTS
 
 from sharpen.measure.intervals import hierarchical_bootstrap
 from sharpen.measure.separation import auroc, question_aurocs, spearman
+from sharpen.models.names import shipped
 from sharpen.runs.manifest import read_manifest
 from sharpen.runs.store import unit_files
 from sharpen.runs.streams import stream
@@ -38,9 +39,25 @@ from sharpen.strategies.question import Question, question_of
 from sharpen.tasks.registry import make
 
 SAMPLES, SIZES, ORDERS, SEEDS = 32, (4, 8, 16, 32), 5, 3
-FAMILIES = {"nano": {"countdown:level=2": 64, "chain:level=3": 112}}
+NEEDLE = "reasoning_gym:needle_haystack:min_num_statements=2,max_num_statements=4"
+FAMILIES = {"nano": {"countdown:level=2": 64, "chain:level=3": 112}, "gemma-3-270m": {NEEDLE: 8}}
 """By base: the families, and the longest sample in tokens."""
-QUESTIONS = {"nano": 1000}
+QUESTIONS = {"nano": 1000, "gemma-3-270m": 300}
+EXAMPLE = (
+    "Ann likes tea. Bob hates snow. Tom enjoys chess. \nWho hates snow? Reply only with a name.",
+    "\nAnswer: Bob",
+)
+"""Of our own, so that it is in no split; the same as in experiments/star.toml."""
+SETTINGS = {
+    "nano": ["temperature=1"],
+    # the temperature of the paper; a base model needs the form shown
+    "gemma-3-270m": [
+        "temperature=0.6",
+        f"few_shot={json.dumps([EXAMPLE])}",
+        "prefill=\nAnswer:",
+        'stop=["\\n"]',
+    ],
+}
 STRATEGY = f"self_consistency:samples={SAMPLES}"
 Names = Sequence[str | None]
 Array = NDArray[np.float64]
@@ -103,7 +120,7 @@ PAIRS = (
 def command(base: str, tasks: str, folder: Path, seed: int) -> list[str]:
     """The run as a user would type it."""
     settings = [
-        f"model={base}", f"tasks={tasks}", f"questions={QUESTIONS[base]}", "temperature=1",
+        f"model={base}", f"tasks={tasks}", f"questions={QUESTIONS[base]}", *SETTINGS[base],
         f"max_new_tokens={FAMILIES[base][tasks]}", f'strategies=["greedy", "{STRATEGY}"]',
     ]  # fmt: skip
     return ["sharpen", "run", "evaluate", *settings, "--out", str(folder), "--seed", str(seed)]
@@ -116,10 +133,10 @@ def perform(words: list[str], folder: Path) -> None:
     subprocess.run([sys.executable, "-m", *words, "--plain", "--threads", "1"], check=True)
 
 
-def drawn(folder: Path, tasks: str, seed: int) -> dict[str, Samples]:
+def drawn(base: str, folder: Path, tasks: str, seed: int) -> dict[str, Samples]:
     """Every question's samples, read back from the run."""
     files, source = unit_files(folder), make(tasks)
-    split = {t.id: t for t in source.take("test", QUESTIONS["nano"])}
+    split = {t.id: t for t in source.take("test", QUESTIONS[base])}
     scope = STRATEGY.replace(":", " ")
     right = marks(files, scope)
     greedy = {task: good for (task, _), good in marks(files, "greedy", only_first=True).items()}
@@ -127,7 +144,9 @@ def drawn(folder: Path, tasks: str, seed: int) -> dict[str, Samples]:
     for path in files[f"{scope}/solve:0"][1::2]:
         for e in table_to_episodes(pq.read_table(path).drop_columns(["request"])):
             episodes.setdefault(e.task_id, []).append(e)
-    untrained = untrained_certainty([e for row in episodes.values() for e in row])
+    every = [e for row in episodes.values() for e in row]
+    # an untrained model of a real vocabulary costs as much as the samples did
+    untrained = untrained_certainty(every) if base in shipped() else {}
     out = {}
     for task, row in episodes.items():
         question: Question = question_of(source, split[task])
@@ -135,7 +154,8 @@ def drawn(folder: Path, tasks: str, seed: int) -> dict[str, Samples]:
         shuffle = stream("certainty", tasks, seed, task).generator()
         signals["shuffled"] = shuffle.permutation(signals["certainty"])
         signals["length"] = np.array([float(e.n_sampled) for e in row])
-        signals["untrained"] = np.array([untrained[e.key] for e in row])
+        if untrained:
+            signals["untrained"] = np.array([untrained[e.key] for e in row])
         texts = [e.prefill + e.text for e in row]
         out[task] = Samples(
             question.names(texts), np.array([right[task, t] for t in texts]), signals, greedy[task]
@@ -179,7 +199,9 @@ def untrained_certainty(episodes: Sequence[Episode]) -> dict[str, float]:
     }
 
 
-def chosen(samples: Samples, order: NDArray[np.int64], n: int) -> dict[str, float]:
+def chosen(
+    samples: Samples, order: NDArray[np.int64], n: int, rules: Mapping[str, Rule] = RULES
+) -> dict[str, float]:
     """Whether each rule's choice among the first ``n`` of an order is right."""
     some = order[:n]
     names = [samples.names[i] for i in some]
@@ -187,19 +209,19 @@ def chosen(samples: Samples, order: NDArray[np.int64], n: int) -> dict[str, floa
     right = samples.right[some]
     # a question without any answer counts wrong, whatever the verifier would say of the text
     if all(name is None for name in names):
-        return {**dict.fromkeys(RULES, 0.0), "any right": 0.0}
-    out = {rule: float(right[pick(names, signals)]) for rule, pick in RULES.items()}
+        return {**dict.fromkeys(rules, 0.0), "any right": 0.0}
+    out = {rule: float(right[pick(names, signals)]) for rule, pick in rules.items()}
     return {**out, "any right": float(right.max())}
 
 
-def table_of(found: Mapping[str, Samples], n: int) -> dict[str, Array]:
+def table_of(found: Mapping[str, Samples], n: int, rules: Mapping[str, Rule] = RULES) -> dict[str, Array]:
     """Rule -> ``(questions,)`` accuracy, averaged over the orders; questions in the order of their ids."""
     rows: dict[str, list[float]] = {}
     for task in sorted(found):
         orders = stream("certainty", "orders", task).generator().permuted(
             np.tile(np.arange(SAMPLES), (ORDERS, 1)), axis=1
         )  # fmt: skip
-        told = [chosen(found[task], order, n) for order in (orders if n < SAMPLES else orders[:1])]
+        told = [chosen(found[task], order, n, rules) for order in (orders if n < SAMPLES else orders[:1])]
         for rule in told[0]:
             rows.setdefault(rule, []).append(float(np.mean([t[rule] for t in told])))
     return {rule: np.array(values) for rule, values in rows.items()}
@@ -213,8 +235,10 @@ def family(base: str, tasks: str, out: Path) -> dict[str, Any]:
         words = command(base, tasks, folder, seed)
         perform(words, folder)
         commands.append(shlex.join([*words[:-4], "--seed", str(seed)]))
-        runs.append(drawn(folder, tasks, seed))
-    tables = {n: [table_of(found, n) for found in runs] for n in SIZES}
+        runs.append(drawn(base, folder, tasks, seed))
+    known = next(iter(runs[0].values())).signals
+    rules_of = {name: rule for name, rule in RULES.items() if "untrained" in known or "untrained" not in name}
+    tables = {n: [table_of(found, n, rules_of) for found in runs] for n in SIZES}
     of = lambda n, rule: np.array([t[rule] for t in tables[n]])  # noqa: E731
     rules = list(tables[SAMPLES][0])
     told = {rule: {str(n): estimate(of(n, rule), rule, str(n)) for n in SIZES} for rule in rules}
@@ -230,11 +254,10 @@ def family(base: str, tasks: str, out: Path) -> dict[str, Any]:
         "pairs": [
             {"a": a, "b": b, "n": n, **estimate(of(n, a) - of(n, b), a, b, str(n))}
             for a, b in PAIRS
+            if a in rules_of
             for n in SIZES[1::2]
         ],
-        "signals": {
-            s: signal_of(s, runs, tasks) for s in ("certainty", "logprob", "entropy", "length", "untrained")
-        },
+        "signals": {s: signal_of(s, runs, tasks) for s in SIGNALS if s in known},
         "distinct": float(np.mean([len(set(s.names) - {None}) for found in runs for s in found.values()])),
     }
 

@@ -22,7 +22,9 @@ from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
 from sharpen.models.checks import Checks
 from sharpen.models.corpus import END, NANO, NANO_B, Corpus, Sample
-from sharpen.models.roles import NANO_2, Roles
+from sharpen.models.machines import Machines
+from sharpen.models.names import shipped
+from sharpen.models.roles import NANO_2, NANO_JUDGE, Roles
 from sharpen.runs.streams import stream
 
 PAD = "<|pad|>"
@@ -65,22 +67,26 @@ def by_text(sample: Sample) -> int:
 class Base(NamedTuple):
     """What makes a base: its corpus, its shape, and how many steps of 128 texts it is trained for.
 
+    ``start``: the shipped base whose weights it begins with, at a third of the rate; none: random weights.
     ``prompt_weight``: of a prompt's tokens. Prompts are random numbers: learn their form, do not spend the
     model on them. ``length``: what texts of one batch have about equal, so that little is padding.
     """
 
-    corpus: Callable[[], Corpus | Checks | Roles]
+    corpus: Callable[[], Corpus | Checks | Machines | Roles]
     shape: Shape = SMALL
     steps: int = 1600
     prompt_weight: float = 0.1
     length: Callable[[Sample], int] = by_reply
+    start: str = ""
 
 
 BASES = {
     "nano": Base(lambda: Corpus(NANO)),
     "nano-b": Base(lambda: Corpus(NANO_B)),
     "nano-2": Base(lambda: Roles(NANO_2), LARGER, 2000, 0.03, by_text),
+    "nano-judge": Base(lambda: Roles(NANO_JUDGE), LARGER, 800, 0.03, by_text, "nano-2"),
     "checks": Base(Checks),
+    "machines": Base(Machines, LARGER, 300, 0.1, by_text, "nano-2"),
 }
 
 
@@ -147,6 +153,8 @@ def train(name: str, out: Path, args: argparse.Namespace) -> None:
     base, tokenizer = BASES[name], make_tokenizer()
     corpus, steps = base.corpus(), args.steps or base.steps
     model = make_model(len(tokenizer), args.seed, base.shape).to(args.device)
+    if base.start:
+        model.load_state_dict(LlamaForCausalLM.from_pretrained(shipped()[base.start]).state_dict())
     decay = [p for p in model.parameters() if p.ndim > 1]
     plain = [p for p in model.parameters() if p.ndim <= 1]
     optimizer = torch.optim.AdamW(
@@ -168,7 +176,7 @@ def train(name: str, out: Path, args: argparse.Namespace) -> None:
         loss.backward()
         torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
         for group in optimizer.param_groups:
-            group["lr"] = rate(step, steps, args.lr)
+            group["lr"] = rate(step, steps, args.lr / 3 if base.start else args.lr)
         optimizer.step()
         seen += int((weight > 0).sum())
         if step % 50 == 49:

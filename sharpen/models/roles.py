@@ -36,6 +36,9 @@ class RoleMixture:
         slips: share of ``chain`` texts with one result off by a little, and what follows from it.
         confused: share of ``chain`` texts that take products first, where that can be read.
         gold: at most so many questions of each family and level.
+        riddled: judges of chains see solutions in which any number of lines is wrong, and write of every
+            line the right step and the result that is claimed before the verdict on it. Of a right line both
+            are the same and can be copied: it takes many wrong ones to learn to work a line out.
     """
 
     shares: Mapping[str, float]
@@ -43,6 +46,7 @@ class RoleMixture:
     slips: float
     confused: float
     gold: int = 6000
+    riddled: bool = False
 
 
 NANO_2 = RoleMixture(
@@ -64,6 +68,14 @@ NANO_2 = RoleMixture(
     slips=0.15,
     confused=0.10,
 )  # fmt: skip
+
+NANO_JUDGE = RoleMixture(
+    shares={"chain": 0.25, "judge": 0.75},
+    levels={"chain": {1: 0.30, 2: 0.35, 3: 0.25, 4: 0.10}, "countdown": {2: 1.0}},
+    slips=0.15,
+    confused=0.10,
+    riddled=True,
+)
 
 
 class Roles:
@@ -273,11 +285,31 @@ def _verify(c: Roles, rng: Rng) -> Drawn:
 
 def _judge(c: Roles, rng: Rng) -> Drawn:
     """A verdict on each paragraph up to the first wrong one, then its index; 50 % have no error."""
+    if c.mixture.riddled:
+        return _riddled(c, rng)
     task, lines = _half(c, rng, chain=0.6)
     first = works.first_wrong(task, lines)
     said = [f"{i} yes" for i in range(len(lines) if first == -1 else first)]
     said += [f"{first} no"] if first != -1 else []
     return {"question": _ask(task), "steps": lines}, "\n".join([*said, f"\\boxed{{{first}}}"])
+
+
+def _riddled(c: Roles, rng: Rng) -> Drawn:
+    """The same of a chain, of every line to the end, each worked out again: ``2 36/4=9 8 no``."""
+    while True:
+        task, right = c.item("chain", rng)
+        share = (0.0, 0.2, 0.5, 0.8)[int(rng.integers(4))]
+        lines = works.wrong(task, right, rng) if rng.random() < 0.2 else works.riddled(task, share, rng)
+        valid, again = works.judged(task, lines), works.again(task, lines)
+        # a line that is wrong by its operation alone would teach that equal results can be wrong
+        if [said == due.rpartition("=")[2] for due, said in again] == valid:
+            break
+    told = [
+        f"{i} {due} {said} {'yes' if fine else 'no'}"
+        for i, (fine, (due, said)) in enumerate(zip(valid, again, strict=True))
+    ]
+    first = valid.index(False) if False in valid else -1
+    return {"question": _ask(task), "steps": lines}, "\n".join([*told, f"\\boxed{{{first}}}"])
 
 
 def _critique(c: Roles, rng: Rng) -> Drawn:

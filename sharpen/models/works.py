@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Container, Sequence
 from functools import lru_cache
 from itertools import combinations
 
@@ -73,6 +73,30 @@ def first_wrong(task: Task, lines: Sequence[str]) -> int:
     return valid.index(False) if False in valid else -1
 
 
+def again(task: Task, lines: Sequence[str]) -> list[tuple[str, str]]:
+    """Of each line of a chain's working: what should stand there given the line before it (of an answer its
+    value alone; ``2-3=None`` where nothing can), and the result that the line claims."""
+    found, value = [], operands(task)[0]
+    for line, op in zip(lines, [*operands(task)[1:], ""], strict=True):
+        said = line.removeprefix(ANSWER).rpartition("=")[2]
+        result = apply(int(value), op[0], int(op[1])) if op else None
+        found.append((f"{value}{op}={result}" if op else value, said))
+        value = said
+    return found
+
+
+def riddled(task: Task, share: float, rng: Rng) -> list[str]:
+    """A chain's working in which a ``share`` of the lines, each by chance, claims another result; what
+    follows goes on from it."""
+    for _ in range(_TRIES):
+        ops = operands(task)
+        lines = _worked(ops, range(1, len(ops)), lambda v: slip(v, rng) if rng.random() < share else v)
+        if lines is not None:
+            said = int(lines[-1].removeprefix(ANSWER))
+            return [*lines[:-1], ANSWER + str(slip(said, rng) if rng.random() < share else said)]
+    return str(task.solution).split("\n")
+
+
 def wrong(task: Task, right: Sequence[str], rng: Rng) -> list[str]:
     """A solution with an error whose later lines follow from it. ``right``: the lines of a right one."""
     for _ in range(_TRIES):
@@ -92,7 +116,8 @@ def slipped(task: Task, rng: Rng) -> list[str]:
     """A chain's working with one result off by a little and everything after it in its wake."""
     for _ in range(_TRIES):
         ops = operands(task)
-        lines = _worked(ops, int(rng.integers(1, len(ops))), lambda v: slip(v, rng))
+        at = int(rng.integers(1, len(ops)))
+        lines = _worked(ops, [at], lambda v: slip(v, rng))
         if lines is not None:
             return lines
     raise AssertionError(f"no slip in {task.id} stays readable")
@@ -105,13 +130,13 @@ def confused(task: Task) -> list[str] | None:
     return lines if readable and lines != str(task.solution).split("\n") else None
 
 
-def _worked(ops: Sequence[str], at: int, change: Callable[[int], int]) -> list[str] | None:
+def _worked(ops: Sequence[str], at: Container[int], change: Callable[[int], int]) -> list[str] | None:
     value, lines = int(ops[0]), []
     for i, op in enumerate(ops[1:], 1):
         after = apply(value, op[0], int(op[1]))
         if after is None:
             return None
-        after = change(after) if i == at else after
+        after = change(after) if i in at else after
         lines.append(f"{value}{op}={after}")
         value = after
         if not 0 <= value <= _LARGEST:
@@ -130,7 +155,7 @@ def _wrong_chain(task: Task, right: Sequence[str], rng: Rng) -> list[str] | None
     k = int(rng.integers(1, len(ops)))
     # another operation or another number than the question's
     other = "+-*"[int(rng.integers(3))] + ops[k][1] if kind < 0.88 else ops[k][0] + str(rng.integers(1, 10))
-    return _worked([*ops[:k], other, *ops[k + 1 :]], 0, int)
+    return _worked([*ops[:k], other, *ops[k + 1 :]], (), int)
 
 
 Entry = tuple[int, int, Node, str]

@@ -10,7 +10,7 @@ import pytest
 
 from sharpen.models import parts, works
 from sharpen.models.corpus import END, NANO, NANO_B, Corpus
-from sharpen.models.roles import NANO_2, ROLES, Roles
+from sharpen.models.roles import NANO_2, NANO_JUDGE, ROLES, Roles
 from sharpen.runs.streams import stream
 from sharpen.score.confidence import declines, stated
 from sharpen.score.first_error import first_error
@@ -526,3 +526,37 @@ def test_nano_2s_corpus_and_words_are_frozen_too():
     texts = [(s.prompt, s.completion) for s in (small.sample(rng) for _ in range(600))]
     digest = hashlib.sha256(repr(texts).encode()).hexdigest()
     assert digest == "fc19527309231b043877bc79e4ab8e10fa24c4c38354d0f8bf0525bcdfbbfbb6"
+
+
+def test_judges_of_riddled_chains_work_every_line_out_again():
+    corpus = Roles(replace(NANO_JUDGE, gold=40))
+    firsts, verdicts = Counter(), Counter()
+    for prompt, reply in drawn(corpus, "judge", 200):
+        family, task, lines = split(prompt, "judge")
+        assert family is CHAIN
+        lines = [line.partition(". ")[2] for line in lines]
+        *told, box = reply.split("\n")
+        assert len(told) == len(lines)
+        value, wrong = int(prompt.split()[2]), []
+        for i, (line, said, op) in enumerate(zip(told, lines, [*task.data["ops"], ""], strict=True)):
+            number, due, claimed, verdict = line.split(" ")
+            assert int(number) == i
+            # after an error the question's next operation may lead below 0: there is no right result then
+            after = works.apply(value, op[0], int(op[1])) if op else value
+            assert due == (f"{value}{op}={after}" if op else str(value))
+            assert claimed == said.removeprefix(ANSWER).rpartition("=")[2]
+            assert verdict == ("yes" if int(claimed) == after else "no")
+            wrong += [i] * (verdict == "no")
+            verdicts[verdict] += 1
+            value = int(claimed)
+        first = wrong[0] if wrong else -1
+        assert box == f"\\boxed{{{first}}}"
+        assert first_error(reply) == first == works.first_wrong(task, lines)
+        firsts[first] += 1
+    assert 0.15 < firsts[-1] / 200 < 0.40  # of every kind of solution some are right
+    assert 0.2 < verdicts["no"] / verdicts.total() < 0.5
+
+
+def test_the_base_that_judges_leaves_the_corpus_of_nano_2_as_it_was():
+    assert not NANO_2.riddled
+    assert NANO_JUDGE.riddled
