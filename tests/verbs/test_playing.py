@@ -15,6 +15,9 @@ from sharpen.tasks.games.kuhn import Kuhn
 from sharpen.tasks.games.registry import make
 from sharpen.tasks.games.rules import MAX_TURNS
 from sharpen.tasks.games.table import GameTasks, game_tasks
+from sharpen.tasks.play import Outcome
+from sharpen.tasks.task import Task
+from sharpen.tasks.tools import Used, tool, use
 from sharpen.verbs.run import Run
 from sharpen.verbs.seats import Limits, Model, Script
 
@@ -82,7 +85,7 @@ def test_no_seat_is_shown_what_the_other_holds(tmp_path, policy):
             states = [state]
             for _, move in played.plays[tasks.index(task)].outcome.moves:
                 states.append(states[-1].act(move))
-            views = {s.view(seat) for s in states if s.seat == seat}
+            views = {s.view(seat) + "\n" for s in states if s.seat == seat}
             shown = [str(tokenizer.decode(s.tokens.tolist())) for s in episode.spans if s.role == "prompt"]
             assert set(shown) <= views
 
@@ -260,6 +263,68 @@ def test_a_table_with_too_few_players_is_refused(tmp_path, policy):
     source = game_tasks("kuhn")
     with pytest.raises(SharpenError, match="2 seats, 1 players"):
         begin(tmp_path, FakeEngine()).play(source, source.take("train", 1), [[RANDOM]])
+
+
+class Desk:
+    """A user who wants a price, a clerk who can look it up: two agents, a tool, views of their own."""
+
+    seats = 2
+    spec = {"desk": 1}  # noqa: RUF012
+
+    def take(self, split, n, *, start=0):
+        return [Task(f"desk/{i}", "", "", {"item": f"item{i}", "price": 10 + i}) for i in range(n)]
+
+    async def play(self, task, agents):
+        prices = {task.data["item"]: task.data["price"]}
+
+        def price(item: str) -> int:
+            """What an item costs."""
+            return prices[item]
+
+        clerk, user = agents
+        moves, used = [], Used("", 0, 0, 0)
+        said = (await user(f"You want the price of {task.data['item']}. Ask.", turn=0)).text
+        moves.append((1, said))
+        for turn in range(1, 6):
+            reply = (await clerk(said, turn=turn)).text
+            moves.append((0, reply))
+            used = use([tool(price)], reply)
+            if not used.calls:
+                right = str(task.data["price"]) in reply
+                return Outcome((float(right), 0.0), ("ok", "ok"), tuple(moves), counts={"calls": turn - 1})
+            said = used.text
+        return Outcome((0.0, 0.0), ("truncated", "ok"), tuple(moves))
+
+
+def test_a_simulated_user_and_a_tool_are_agents_and_text_like_any_other(tmp_path, policy):
+    tokenizer = policy.tokenizer
+
+    def answer(request):
+        text = str(tokenizer.decode(request.tokens.tolist()))
+        last = text.rpartition("<|user|>")[2]
+        if last.startswith("You want"):
+            return "how much is " + last.split(" of ")[1].split(".")[0]
+        if last.startswith("how much"):
+            item = last.split()[-1].removesuffix("<|assistant|>")
+            return f'<tool_call>{{"name": "price", "arguments": {{"item": "{item}"}}}}</tool_call>'
+        return "it is " + last.removesuffix("<|assistant|>")
+
+    chat = {"memory": "whole", "template": "chat", "max_new_tokens": 96}
+    clerk, user = Model(policy, **chat), Model(policy, learns=False, name="user", **chat)
+    played = begin(tmp_path, FakeEngine(answer)).play(Desk(), Desk().take("train", 3), [[clerk, user]])
+    for i, (group, play) in enumerate(zip(played.groups, played.plays, strict=True)):
+        assert play.outcome.returns == (1.0, 0.0)
+        mine, other = group.episodes
+        # what the clerk saw and said is one sequence; the user's words and the tool's are in it, unlearnt
+        (row,) = turn_rows(mine)
+        assert turn_rows(other) == []
+        text = str(tokenizer.decode(row.tokens.tolist()))
+        assert text.startswith(f"<|user|>how much is item{i}<|assistant|><tool_call>")
+        assert text.endswith(f"<|user|>{10 + i}<|assistant|>it is {10 + i}<|end|>")
+        learnt = row.tokens[row.arrays["weight"] != 0]
+        assert "<|user|>" not in str(tokenizer.decode(learnt.tolist()))
+        assert len(mine.sequences) == 1
+    assert played.result["calls"] == 3.0
 
 
 def test_all_plays_share_the_batches(tmp_path, policy):
