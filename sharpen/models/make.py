@@ -65,9 +65,10 @@ def by_text(sample: Sample) -> int:
 
 
 class Base(NamedTuple):
-    """What makes a base: its corpus, its shape, and how many steps of 128 texts it is trained for.
+    """What makes a base: its corpus, its shape, and how many steps of ``batch`` texts it is trained for.
 
     ``start``: the shipped base whose weights it begins with, at a third of the rate; none: random weights.
+    ``verdicts``: weight of the token that says whether a judged line is right; it is one of twenty.
     ``prompt_weight``: of a prompt's tokens. Prompts are random numbers: learn their form, do not spend the
     model on them. ``length``: what texts of one batch have about equal, so that little is padding.
     """
@@ -78,13 +79,15 @@ class Base(NamedTuple):
     prompt_weight: float = 0.1
     length: Callable[[Sample], int] = by_reply
     start: str = ""
+    batch: int = 128
+    verdicts: float = 1.0
 
 
 BASES = {
     "nano": Base(lambda: Corpus(NANO)),
     "nano-b": Base(lambda: Corpus(NANO_B)),
     "nano-2": Base(lambda: Roles(NANO_2), LARGER, 2000, 0.03, by_text),
-    "nano-judge": Base(lambda: Roles(NANO_JUDGE), LARGER, 800, 0.03, by_text, "nano-2"),
+    "nano-judge": Base(lambda: Roles(NANO_JUDGE), LARGER, 600, 0.03, by_text, "nano-2", 64, 8.0),
     "checks": Base(Checks),
     "machines": Base(Machines, LARGER, 300, 0.1, by_text, "nano-2"),
 }
@@ -124,7 +127,7 @@ def make_model(vocabulary: int, seed: int, shape: Shape = SMALL) -> LlamaForCaus
 
 
 def tensors(
-    samples: list[Sample], tokenizer: PreTrainedTokenizerFast, prompt_weight: float
+    samples: list[Sample], tokenizer: PreTrainedTokenizerFast, prompt_weight: float, verdicts: float = 1.0
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """Ids ``(B, T)`` padded on the right, and the weight of each id as a target."""
     ids = tokenizer([s.prompt + s.completion for s in samples])["input_ids"]
@@ -136,6 +139,12 @@ def tensors(
         batch[i, : len(row)] = torch.tensor(row)
         weight[i, :p] = prompt_weight
         weight[i, p : len(row)] = 1.0
+        if verdicts != 1 and samples[i].prompt.startswith("judge "):
+            # a judgment's only words are yes and no
+            said = torch.isin(
+                batch[i, p : len(row)], torch.tensor(tokenizer.convert_tokens_to_ids(["y", "n"]))
+            )
+            weight[i, p : len(row)][said] = verdicts
     return batch, weight
 
 
@@ -151,7 +160,7 @@ def train(name: str, out: Path, args: argparse.Namespace) -> None:
     """Train ``name``'s mixture and save to ``out`` (and to ``out-<step>`` every ``save_every``)."""
     torch.set_num_threads(args.threads)
     base, tokenizer = BASES[name], make_tokenizer()
-    corpus, steps = base.corpus(), args.steps or base.steps
+    corpus, steps, batch = base.corpus(), args.steps or base.steps, args.batch or base.batch
     model = make_model(len(tokenizer), args.seed, base.shape).to(args.device)
     if base.start:
         model.load_state_dict(LlamaForCausalLM.from_pretrained(shipped()[base.start]).state_dict())
@@ -164,10 +173,12 @@ def train(name: str, out: Path, args: argparse.Namespace) -> None:
     for step in range(steps):
         if not waiting:
             rng = stream("models", name, args.seed, step).generator()
-            drawn = sorted((corpus.sample(rng) for _ in range(args.batch * CHUNK)), key=base.length)
-            cuts = [drawn[i * args.batch : (i + 1) * args.batch] for i in range(CHUNK)]
+            drawn = sorted((corpus.sample(rng) for _ in range(batch * CHUNK)), key=base.length)
+            cuts = [drawn[i * batch : (i + 1) * batch] for i in range(CHUNK)]
             waiting = [cuts[int(i)] for i in rng.permutation(CHUNK)]
-        ids, weight = (t.to(args.device) for t in tensors(waiting.pop(), tokenizer, base.prompt_weight))
+        ids, weight = (
+            t.to(args.device) for t in tensors(waiting.pop(), tokenizer, base.prompt_weight, base.verdicts)
+        )
         logits = model(input_ids=ids[:, :-1]).logits.float()
         losses = F.cross_entropy(logits.flatten(0, 1), ids[:, 1:].flatten(), reduction="none")
         w = weight[:, 1:].flatten()
@@ -187,7 +198,7 @@ def train(name: str, out: Path, args: argparse.Namespace) -> None:
         if args.save_every and (step + 1) % args.save_every == 0 and step + 1 < steps:
             save(model, tokenizer, Path(f"{out}-{step + 1}"))
     save(model, tokenizer, out)
-    made = {"mixture": name, "seed": args.seed, "steps": steps, "batch": args.batch, "lr": args.lr,
+    made = {"mixture": name, "seed": args.seed, "steps": steps, "batch": batch, "lr": args.lr,
             "tokens": seen, "device": args.device}  # fmt: skip
     (out / "made.json").write_text(json.dumps(made, indent=1) + "\n")
 
@@ -205,7 +216,7 @@ def main() -> None:
     parser.add_argument("name", choices=sorted(BASES))
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--steps", type=int, default=0, help="0: as many as the base states")
-    parser.add_argument("--batch", type=int, default=128)
+    parser.add_argument("--batch", type=int, default=0, help="0: as many texts as the base states")
     parser.add_argument("--lr", type=float, default=3e-3)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--threads", type=int, default=1)
