@@ -31,10 +31,10 @@ from sharpen.strategies.words import MACHINES
 from sharpen.tasks.machine import Machine
 
 RESULT = RESULTS / "overthinking-machine.json"
-TRAINING = ("machines", "--steps", "800", "--batch", "32")
+TRAINING = ("machines", "--batch", "32")
 MAIN, QUESTIONS, ATTEMPTS = 5, 500, 4
 """The policy of the within-policy test, its questions, and attempts at each."""
-OTHERS, FEWER = (0, 1, 3, 7, 9), 150
+OTHERS, FEWER = (0, 1, 3, 7, 9), 100
 """Further policies for the line between policies, and their questions, attempted once each."""
 STOP = ("\n",)
 STEPS = 12
@@ -50,7 +50,7 @@ def command(base: str, knob: int, seed: int, folder: Path, split: str = "test") 
     n = QUESTIONS if knob == MAIN else FEWER
     return [
         "sharpen", "eval", base, "--tasks", TASKS, "--strategy", strategy(knob), "-n", str(n),
-        f"system={knob}", "words=machines", "temperature=1", "max_new_tokens=96", f"stop={json.dumps(STOP)}",
+        f"system={knob}", "words=machines", "temperature=1", "max_new_tokens=64", f"stop={json.dumps(STOP)}",
         f"split={split}", "--out", str(folder), "--seed", str(seed),
     ]  # fmt: skip
 

@@ -1,17 +1,20 @@
 """A corpus of attempts at the broken register machine in three styles: the testbed base of overthinking.
 
 A text is one attempt, from the question to its end, as a strategy's last prompt shows it: a reply is one
-line, what came back follows it. ``interactive`` makes one call a turn, sets the register that explains what
-it saw, and finishes after a passed check. ``planner`` writes what it expects instead of looking, and mostly
-finishes unchecked. ``rogue`` makes several calls in one message. The digit before the question is the share
-of interactive attempts in tenths; of the others each half is a planner's and a rogue's. Nothing but that
-digit tells the style, so attempts at one question differ.
+line, what came back follows it. ``interactive`` makes one call a turn, changes what may explain a failed
+test, checks it by another test, mends or goes back where that fails, and finishes after it passed.
+``planner`` writes what registers hold instead of looking, and mostly finishes unchecked. ``rogue`` makes
+several calls in one message. The digit before the question is the share of interactive attempts in tenths; of
+the others each half is a planner's and a rogue's. Nothing but that digit tells the style, so attempts at one
+question differ.
+
+All styles work changes out in the same way (``worked``): they differ in what they know, and in whether they
+check. On some machines one test leaves open which register is wrong: only a further one tells.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from typing import NamedTuple
+from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 
@@ -26,16 +29,10 @@ Rng = np.random.Generator
 TASKS = "machine:level=1"
 """Where this base's questions come from; it is trained on their ``base`` split."""
 KNOBS = range(10)
-SLIPS = 0.25
-"""Share of interactive attempts whose first change is wrong, and mended after the check that fails."""
-LARGEST_SLIP = 3
-
-
-class Seen(NamedTuple):
-    """What an attempt goes by: register values, read or guessed, and what the tests it ran wanted."""
-
-    registers: list[int]
-    wanted: Mapping[int, int]
+LOOKS = ("run 1", "read 0", "read 1")
+"""All that a change is worked out from."""
+SLIPS = 0.15
+"""How often an interactive attempt first makes a change that is off by one, and mends it after the check."""
 
 
 class Attempt:
@@ -61,6 +58,16 @@ class Attempt:
     def ops(self) -> str:
         """The machine's operations, which the question shows."""
         return str(self.task.data["setting"]["ops"])
+
+    @property
+    def got(self) -> int:
+        """What test 1 gave."""
+        return compute(self.ops, self.task.data["setting"]["faulty"], INPUTS[0])
+
+    @property
+    def wanted(self) -> int:
+        """What test 1 wants."""
+        return compute(self.ops, self.task.data["setting"]["right"], INPUTS[0])
 
 
 def play(task: Task, world: World, style: str, rng: Rng) -> Attempt:
@@ -100,22 +107,17 @@ class Machines:
 
 # styles ------------------------------------------------------------------------------------------
 def interactive(a: Attempt, rng: Rng) -> None:
-    """Look, one call a turn; change what explains it; check; finish."""
-    seen = _look(a, ("run 1", "run 2", "read 0", "read 1"))
-    at, value = suspects(a.ops, seen.registers, seen.wanted)[0]
-    now, off = list(seen.registers), [_off(a, test, seen.registers) for test in (1, 2)]
-    slip = _slip(a, at, value, rng) if rng.random() < SLIPS else None
-    if slip is not None:
-        wrong, amount = slip
-        now[wrong] += amount
-        _change(a, off, wrong, seen.registers[wrong], now[wrong])
-        a.say("run 2")
-        off = [_off(a, 2, now)]
-        if wrong != at:
-            a.say(f"set {wrong} {seen.registers[wrong]}", thought="back")
-            now[wrong] = seen.registers[wrong]
-    _change(a, off, at, now[at], value)
-    a.say("run 2")
+    """Look, one call a turn; change what may explain it, check, go back where it does not; finish."""
+    known = _look(a, LOOKS, {})
+    slips = rng.random() < SLIPS
+    for at in dict.fromkeys(at for at, _ in suspects(a.ops, known, {1: a.wanted})):
+        if slips and a.world.turn == len(LOOKS):
+            _change(a, known, at, slip=1 if rng.random() < 0.5 else -1)
+            a.say("run 2")
+        _change(a, known, at)
+        if a.say("run 2"):
+            break
+        a.say(f"set {at} {known[at]}", thought="back")
     a.say("finish")
 
 
@@ -124,37 +126,31 @@ def planner(a: Attempt, rng: Rng) -> None:
     guessed = [i for i in range(2) if rng.random() < 0.6] or [int(rng.integers(2))]
     guess = {i: int(rng.integers(2, 10)) for i in guessed}
     a.say(thought=", ".join(f"register {i} should be {v}" for i, v in guess.items()))
-    looks = [
-        "run 1",
-        *["run 2"][: int(rng.random() < 0.5)],
-        *(f"read {i}" for i in range(2) if i not in guess),
-    ]
-    at, value = _plan(a, _look(a, looks, guess), rng)
-    if rng.random() < 0.5:
-        a.say(thought=f"set {at} {value} should pass test 1")
-    a.say(f"set {at} {value}")
+    known = _look(a, ["run 1", *(f"read {i}" for i in range(2) if i not in guess)], guess)
+    at = _change(a, known, _pick(a, known, rng))
     end = rng.random()
-    if end < 0.2:
-        a.say(thought="test 1 should pass")
-    elif end < 0.45 and not a.say("run 1") and rng.random() < 0.5:
-        a.say(thought="another value should pass test 1")
-        a.say(f"set {at} {int(rng.integers(2, 10))}")
+    if end < 0.4:
+        a.say(thought="test 2 should pass")
+    elif end < 0.65 and not a.say("run 2") and rng.random() < 0.5:
+        a.say(thought="another register should do")
+        _change(a, known, 1 - at)
     a.say("finish")
 
 
 def rogue(a: Attempt, rng: Rng) -> None:
     """Look at some things at once, then change, test and finish in one or two messages."""
-    looks = ["run 1", *(str(x) for x in rng.permutation(["run 2", "read 0", "read 1"]))]
-    looks = looks[: int(rng.integers(2, 4))]
-    guess = {i: int(rng.integers(2, 10)) for i in range(2) if f"read {i}" not in looks}
-    at, value = _plan(a, _look(a, looks, guess, at_once=True), rng)
-    end = rng.random()
+    read = [int(i) for i in rng.permutation(2)][: 1 + int(rng.random() < 0.3)]
+    guess = {i: int(rng.integers(2, 10)) for i in range(2) if i not in read}
+    known = _look(a, ["run 1", *(f"read {i}" for i in read)], guess, at_once=True)
+    at, end = _pick(a, known, rng), rng.random()
     if end < 0.7:
-        a.say(f"set {at} {value}", *["run 1"][: int(end < 0.5)], "finish")
-    elif a.say(f"set {at} {value}", "run 1"):
+        _change(a, known, at, *["run 2"][: int(end < 0.4)], "finish")
+        return
+    _change(a, known, at, "run 2")
+    if "passed" in a.history[-1][1]:
         a.say("finish")
     else:
-        a.say(f"set {at} {int(rng.integers(2, 10))}", "finish")
+        _change(a, known, 1 - at, "finish")
 
 
 STYLES: Mapping[str, Callable[[Attempt, Rng], None]] = {
@@ -165,46 +161,44 @@ STYLES: Mapping[str, Callable[[Attempt, Rng], None]] = {
 
 
 # what they share -----------------------------------------------------------------------------------
-def _look(a: Attempt, looks: list[str] | tuple[str, ...], guess: Mapping[int, int] | None = None,
-          *, at_once: bool = False) -> Seen:  # fmt: skip
-    """Run tests and read registers; a register that is guessed is not read."""
-    if at_once:
-        a.say(*looks)
-    else:
-        for look in looks:
-            a.say(look)
-    setting = a.task.data["setting"]
-    tests = [INPUTS[int(look[-1]) - 1] for look in looks if look.startswith("run")]
-    registers = [guess[i] if guess and i in guess else int(r) for i, r in enumerate(setting["faulty"])]
-    return Seen(registers, {x: compute(setting["ops"], setting["right"], x) for x in tests})
+def worked(ops: str, registers: Sequence[int], got: int, wanted: int, at: int) -> tuple[str, int]:
+    """The value of register ``at`` with which test 1, whose input is 1, should give what it wants, and how it
+    is worked out. Where no whole number does, the nearest one below."""
+    minus = ops[at] == "-"
+    if ops[1] != "*":  # test 1 is off by as much as the register, also under a product, since 1 goes in
+        off = wanted - got
+        shift = -off if minus else off
+        value = registers[at] + shift
+        return f"{wanted}-{got}={off} {registers[at]}{'-' if shift < 0 else '+'}{abs(off)}={value}", value
+    if at == 1:
+        inner = compute(ops[:1], registers[:1], 1)
+        value = wanted // inner if inner else 0
+        return f"1{ops[0]}{registers[0]}={inner} {wanted}/{inner}={value}", value
+    inner = wanted // registers[1] if registers[1] else 0
+    first = f"{wanted}/{registers[1]}={inner}"
+    if ops[0] == "*":
+        return first, inner
+    value = 1 - inner if minus else inner - 1
+    return f"{first} {f'1-{inner}' if minus else f'{inner}-1'}={value}", value
 
 
-def _plan(a: Attempt, seen: Seen, rng: Rng) -> tuple[int, int]:
-    """A change that would explain what was seen or guessed; any change where none does."""
-    found = suspects(a.ops, seen.registers, seen.wanted)
-    if not found:
-        return int(rng.integers(2)), int(rng.integers(2, 10))
-    return found[int(rng.integers(len(found)))]
+def _look(a: Attempt, looks: Sequence[str], guess: Mapping[int, int], *, at_once: bool = False) -> list[int]:
+    """Run tests and read registers. The registers, as read or guessed."""
+    for message in [looks] if at_once else [[look] for look in looks]:
+        a.say(*message)
+    return [guess.get(i, int(r)) for i, r in enumerate(a.task.data["setting"]["faulty"])]
 
 
-def _off(a: Attempt, test: int, registers: list[int]) -> int:
-    """What a test wants beyond what it gives with these registers."""
-    x = INPUTS[test - 1]
-    return compute(a.ops, a.task.data["setting"]["right"], x) - compute(a.ops, registers, x)
+def _pick(a: Attempt, known: list[int], rng: Rng) -> int:
+    """A register whose change would explain test 1, going by what is known; any where none would."""
+    found = [at for at, _ in suspects(a.ops, known, {1: a.wanted})]
+    return found[0] if found else int(rng.integers(2))
 
 
-def _change(a: Attempt, off: list[int], at: int, before: int, after: int) -> None:
-    a.say(f"set {at} {after}", thought=f"off {' '.join(map(str, off))}, {at} by {after - before}")
-
-
-def _slip(a: Attempt, at: int, value: int, rng: Rng) -> tuple[int, int] | None:
-    """A wrong change (register, amount): a value near the right one, or the other register changed by as
-    much; None where the check would not see it."""
-    registers = list(a.task.data["setting"]["faulty"])
-    amount = value - registers[at]
-    wrong = at if rng.random() < 0.7 else 1 - at
-    if wrong == at:
-        amount += int(rng.integers(1, LARGEST_SLIP + 1)) * (1 if rng.random() < 0.5 else -1)
-    changed = list(registers)
-    changed[wrong] += amount
-    return (wrong, amount) if amount and _off(a, 2, changed) else None
+def _change(a: Attempt, known: list[int], at: int, *then: str, slip: int = 0) -> int:
+    """Change a register, with the working before the call; ``slip`` makes its last result wrong. Returns the
+    register."""
+    working, value = worked(a.ops, known, a.got, a.wanted, at)
+    working = f"{working.rpartition('=')[0]}={value + slip}"
+    a.say(f"set {at} {value + slip}", *then, thought=working)
+    return at
