@@ -19,7 +19,7 @@ from tests.strategies.scripted import asked, policy
 from tests.strategies.scripted import play as scripted
 
 LONGEST = 64
-"""Characters of a reply, its new line included: what the experiment allows."""
+"""Tokens of a reply, its new line included: what the experiment allows."""
 
 
 @cache
@@ -49,7 +49,8 @@ def test_every_attempt_ends_by_itself_and_its_replies_are_short_lines(style):
     for a in attempts(style):
         assert a.world.done
         assert a.world.turn < a.world.limit
-        assert all("\n" not in r and r == r.strip() and len(r) < LONGEST for r, _ in a.history)
+        assert all("\n" not in r and r == r.strip() for r, _ in a.history)
+        assert all(len(policy().tokenizer.encode(r)) < LONGEST for r, _ in a.history)
         assert len(a.prompt(len(a.history))) < 800
 
 
