@@ -31,7 +31,7 @@ from sharpen.strategies.words import MACHINES
 from sharpen.tasks.machine import Machine
 
 RESULT = RESULTS / "overthinking-machine.json"
-TRAINING = ("machines", "--batch", "32")
+TRAINING = ("machines",)
 MAIN, QUESTIONS, ATTEMPTS = 5, 500, 4
 """The policy of the within-policy test, its questions, and attempts at each."""
 OTHERS, FEWER = (0, 1, 3, 7, 9), 100

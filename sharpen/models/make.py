@@ -89,7 +89,7 @@ BASES = {
     "nano-2": Base(lambda: Roles(NANO_2), LARGER, 2000, 0.03, by_text),
     "nano-judge": Base(lambda: Roles(NANO_JUDGE), LARGER, 600, 0.03, by_text, "nano-2", 64, 8.0),
     "checks": Base(Checks),
-    "machines": Base(Machines, LARGER, 300, 0.1, by_text, "nano-2"),
+    "machines": Base(Machines, LARGER, 300, 0.1, by_text, "nano-2", 32),
 }
 
 
