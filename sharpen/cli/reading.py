@@ -15,7 +15,7 @@ from sharpen.errors import SharpenError, unknown
 if TYPE_CHECKING:
     from sharpen.runs.manifest import Manifest
 
-KINDS = ("recipes", "strategies", "tasks", "models", "runs")
+KINDS = ("recipes", "strategies", "tasks", "games", "models", "runs")
 
 
 def show(argv: Sequence[str]) -> int:
@@ -42,7 +42,7 @@ def show(argv: Sequence[str]) -> int:
 
 
 def list_(argv: Sequence[str]) -> int:
-    """``sharpen list [recipes|strategies|tasks|models|runs]``."""
+    """``sharpen list [recipes|strategies|tasks|games|models|runs]``."""
     parser = Parser("list", f"What there is: {', '.join(KINDS)} (default: all).")
     parser.add_argument("kind", nargs="?", metavar="KIND", help=", ".join(KINDS))
     parser.add_argument("--json", action="store_true", help="as JSON")
@@ -190,6 +190,7 @@ def _state(folder: Path, manifest: Manifest) -> str:
 
 def _show_step(folder: Path, key: str, n: int, as_json: bool) -> None:
     from sharpen.runs.manifest import read_manifest
+    from sharpen.studio.matches import first_plays, play_parts
     from sharpen.studio.rollouts import first_rollouts, rollout_parts
     from sharpen.studio.table import settings_lines
     from sharpen.studio.table import show as draw
@@ -198,15 +199,18 @@ def _show_step(folder: Path, key: str, n: int, as_json: bool) -> None:
     if key not in steps:
         raise unknown("step", key, steps)
     line = steps[key]
-    found = first_rollouts(folder, key, n)
+    plays = first_plays(folder, key, n)
+    found = [] if plays else first_rollouts(folder, key, n)
     if as_json:
-        print(json.dumps({**line, "rollouts": found}, indent=1))
+        print(json.dumps({**line, "rollouts": found, **({"plays": plays} if plays else {})}, indent=1))
         return
     flat = {k: v for k, v in (line["result"] or {}).items() if isinstance(v, int | float | str)}
     told = {k: v for row in line["metrics"] for k, v in row.items()}
     draw(sys.stdout, settings_lines({"step": key, **flat, **told}))
     for rollout in found:
         draw(sys.stdout, "", *rollout_parts(rollout))
+    for play in plays:
+        draw(sys.stdout, "", *play_parts(play))
 
 
 def _show_seeds(folder: Path, recipe: str, seeds: list[int], *, as_json: bool) -> None:
@@ -273,6 +277,12 @@ def _models() -> list[dict[str, Any]]:
     return [{"model": name, "parameters": model_size(name), "about": text} for name, text in about.items()]
 
 
+def _games() -> list[dict[str, Any]]:
+    from sharpen.tasks.games.registry import names
+
+    return [{"game": name, "what it is": about, "options": options} for name, options, about in names()]
+
+
 def _runs() -> list[dict[str, Any]]:
     from sharpen.runs.store import list_runs
     from sharpen.verbs.seeds import SUMMARY, read_plan
@@ -295,7 +305,14 @@ def _runs() -> list[dict[str, Any]]:
     return out
 
 
-_LISTS = {"recipes": _recipes, "strategies": _strategies, "tasks": _tasks, "models": _models, "runs": _runs}
+_LISTS = {
+    "recipes": _recipes,
+    "strategies": _strategies,
+    "tasks": _tasks,
+    "games": _games,
+    "models": _models,
+    "runs": _runs,
+}
 
 
 # compare ------------------------------------------------------------------------------------------

@@ -44,6 +44,7 @@ PLAYS = pa.schema(
         ("returns", pa.list_(pa.float64())),
         ("endings", pa.list_(pa.string())),
         ("moves", pa.string()),
+        ("turns", pa.string()),
         ("detail", pa.string()),
         ("end", pa.string()),
         ("counts", pa.map_(pa.string(), pa.float64())),
@@ -53,12 +54,18 @@ PLAYS = pa.schema(
 
 @dataclass(frozen=True, slots=True)
 class Play:
-    """One play as it was stored: see ``Outcome``; ``sitting`` names who sat where."""
+    """One play as it was stored: see ``Outcome``.
+
+    Attributes:
+        sitting: who sat where.
+        turns: ``(seat, what it was shown, what it said)`` of each turn that was taken, thinking and all.
+    """
 
     task_id: str
     play: int
     sitting: tuple[str, ...]
     outcome: Outcome
+    turns: tuple[tuple[int, str, str], ...] = ()
 
 
 @dataclass(frozen=True, eq=False)
@@ -146,6 +153,7 @@ def _plays(step: Step, parts: Sequence[range]) -> list[Play]:
                 json.loads(row["end"]),
                 dict(row["counts"]),
             ),
+            tuple((seat, seen, said) for seat, seen, said in json.loads(row["turns"])),
         )
         for row in rows
     ]
@@ -177,6 +185,7 @@ class _Seat:
     names: Stream
     began: float
     dialogue: Dialogue
+    turns: list[tuple[int, str, str]]
     spent: int = 0
     last: Finish = Finish.ENV
 
@@ -196,6 +205,7 @@ class _Seat:
         self.spent += len(done.tokens)
         self.last = done.finish
         text = self.dialogue.say(done, version=m.policy.version, trainable=m.learns)
+        self.turns.append((self.seat, shown, text))
         return Said(text, len(done.tokens), done.finish is Finish.LENGTH)
 
 
@@ -206,9 +216,12 @@ class _Scripted:
     script: Script
     seat: int
     names: Stream
+    turns: list[tuple[int, str, str]]
 
     async def __call__(self, shown: str, *, turn: int, state: Any = None) -> Said:
-        return Said(self.script.fn(shown, state, self.names.child(self.seat, turn).generator()))
+        text = self.script.fn(shown, state, self.names.child(self.seat, turn).generator())
+        self.turns.append((self.seat, shown, text))
+        return Said(text)
 
 
 @dataclass(eq=False)
@@ -241,7 +254,10 @@ class _Floor:
                 if isinstance(seat, _Seat) and seat.dialogue.spans:
                     episodes.append(self._episode(task, p, seat))
                     verdicts.append(_verdict(outcome, seat.seat))
-        rows = [_row(task, p, players, o) for (task, p, players), o in zip(seated, outcomes, strict=True)]
+        rows = [
+            _row(task, p, players, outcome, seats[0].turns)
+            for (task, p, players), seats, outcome in zip(seated, agents, outcomes, strict=True)
+        ]
         keys = [e.key for e in episodes]
         return (
             episodes_to_table(episodes),
@@ -252,9 +268,10 @@ class _Floor:
     def _sit(self, task: Task, p: int, players: Sequence[Player]) -> list[_Seat | _Scripted]:
         names = self.step.stream(self.run.seed).child(task.id, p)
         seats: list[_Seat | _Scripted] = []
+        turns: list[tuple[int, str, str]] = []  # of the play, by all seats
         for k, player in enumerate(players):
             if isinstance(player, Script):
-                seats.append(_Scripted(player, k, names))
+                seats.append(_Scripted(player, k, names, turns))
                 continue
             policy = player.policy
             dialogue = Dialogue(
@@ -266,7 +283,7 @@ class _Floor:
                 player.template,
                 player.prefill,
             )
-            seats.append(_Seat(self, player, k, names, clock(), dialogue))
+            seats.append(_Seat(self, player, k, names, clock(), dialogue, turns))
         return seats
 
     async def _one(self, task: Task, agents: Sequence[Agent]) -> Outcome:
@@ -325,7 +342,9 @@ def _verdict(outcome: Outcome, seat: int) -> Verdict:
     return Verdict(score, status, "play", "seat", outcome.detail, {"correct": float(score > 0)})
 
 
-def _row(task: Task, p: int, players: Sequence[Player], outcome: Outcome) -> dict[str, Any]:
+def _row(
+    task: Task, p: int, players: Sequence[Player], outcome: Outcome, turns: Sequence[tuple[int, str, str]]
+) -> dict[str, Any]:
     return {
         "task_id": task.id,
         "play": p,
@@ -333,6 +352,7 @@ def _row(task: Task, p: int, players: Sequence[Player], outcome: Outcome) -> dic
         "returns": list(outcome.returns),
         "endings": list(outcome.endings),
         "moves": json.dumps([list(m) for m in outcome.moves]),
+        "turns": json.dumps([list(t) for t in turns]),
         "detail": outcome.detail,
         "end": json.dumps(dict(outcome.end), sort_keys=True),
         "counts": list(outcome.counts.items()),
