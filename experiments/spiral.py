@@ -2,7 +2,7 @@
 
 Claim A (a baseline for each role matters) and B (self-play against fixed opponents), on one hand of Kuhn
 poker, which can be solved, and on tic-tac-toe, whose seats are worth very different amounts; five seeds an
-arm, the same number of games in each. Controls: returns shuffled over games, and learning from an expert's games.
+arm, the same number of games in each. Controls: returns shuffled over games, and an expert's games learnt.
 """
 
 from __future__ import annotations
