@@ -34,7 +34,7 @@ RESULT = RESULTS / "overthinking-machine.json"
 TRAINING = ("machines",)
 MAIN, QUESTIONS, ATTEMPTS = 5, 500, 4
 """The policy of the within-policy test, its questions, and attempts at each."""
-OTHERS, FEWER = (0, 1, 3, 7, 9), 100
+OTHERS, FEWER = (1, 3, 7, 9), 100
 """Further policies for the line between policies, and their questions, attempted once each."""
 STOP = ("\n",)
 STEPS = 12
@@ -74,13 +74,12 @@ def perform(base: Path, knob: int, seed: int, folder: Path, split: str) -> Path:
     return folder
 
 
-def collect(base: Path, folder: Path, knob: int, seed: int) -> dict[str, Any]:
+def collect(base: Path, folder: Path, knob: int, seed: int, split: str) -> dict[str, Any]:
     """A run's attempts, and what it is."""
     from sharpen.sample.policy import load_policy
 
     policy, source, manifest = load_policy(str(base)), Machine(level=1), read_manifest(folder)
     found, stored = [], stored_calls(folder, strategy(knob))
-    split = manifest.header["config"]["split"]
     n = ATTEMPTS if knob == MAIN else 1
     for task in source.take(split, QUESTIONS if knob == MAIN else FEWER):
         desk = Stored(policy, stored[task.id], str(knob), STOP)
@@ -153,7 +152,8 @@ def main() -> None:
     for seed in range(args.seeds):
         for knob in (MAIN, *OTHERS):
             folder = args.runs / f"{args.split}-knob-{knob}-seed-{seed}"
-            found.append(collect(base, perform(base, knob, seed, folder, args.split), knob, seed))
+            perform(base, knob, seed, folder, args.split)
+            found.append(collect(base, folder, knob, seed, args.split))
     text = {
         "command": f"python experiments/overthinking.py --seeds {args.seeds}",
         "training": f"python -m sharpen.models.make {' '.join(TRAINING)}",
