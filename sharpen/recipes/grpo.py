@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 class Settings(Compared):
     """Settings of GRPO."""
 
-    loss: LossConfig = LossConfig(normaliser="sequences", kl_coef=0.04)
+    loss: LossConfig = LossConfig(normaliser="sequences", kl_coef=0.005)
     """What is minimised."""
 
 

@@ -11,7 +11,7 @@ from sharpen.learn.advantages import RULES, Advantage
 from sharpen.learn.config import LearnConfig, OptimizerConfig
 from sharpen.learn.policy_gradient import LossConfig, PolicyGradient
 from sharpen.learn.rollouts import Rollouts, fresh, with_advantages, with_penalty
-from sharpen.recipes.settings import Count, Positive, Training
+from sharpen.recipes.settings import Count, Positive, Training, decaying
 from sharpen.runs.config import over_defaults
 from sharpen.verbs.asking import Practice
 
@@ -25,9 +25,9 @@ class PolicyGradients(Training):
 
     temperature: Annotated[float, Field(gt=0)] = 1.0
     """Sampling temperature of the attempts; the loss has it too."""
-    rounds: Positive = 40
+    rounds: Positive = 120
     """How often the loop runs."""
-    queries: Positive = 32
+    queries: Positive = 16
     """Questions attempted a round."""
     samples: Positive = 8
     """Attempts a question (G)."""
@@ -42,9 +42,9 @@ class PolicyGradients(Training):
     staler is left out."""
     loss: LossConfig = LossConfig()
     """What is minimised."""
-    optimizer: OptimizerConfig = OptimizerConfig(lr=2e-3, betas=(0.9, 0.95), warmup_steps=5)
+    optimizer: OptimizerConfig = decaying(120, lr=2e-3)
     """AdamW and its schedule."""
-    measure_every: Positive = 10
+    measure_every: Positive = 40
     """Rounds between exams; there is one before the first round and one after the last in any case."""
     keep: Literal["all", "last", "best"] = "last"
     """Which rounds' checkpoints stay on disk; best is by held-out greedy accuracy."""

@@ -24,10 +24,14 @@ Share = Annotated[float, Field(ge=0, le=1)]
 class Settings(PolicyGradients):
     """Settings of PPO."""
 
+    rounds: Positive = 30
+    """How often the loop runs."""
     samples: Positive = 4
     """Attempts a question."""
     queries: Positive = 64
     """Questions attempted a round."""
+    measure_every: Positive = 10
+    """Rounds between exams; there is one before the first round and one after the last in any case."""
     epochs: Positive = 2
     """Passes over a round's attempts."""
     minibatches: Positive = 2

@@ -13,7 +13,6 @@ from sharpen.score.group import Groups
 from sharpen.select.controls import shuffle_rewards
 from sharpen.tasks.task import Task
 from sharpen.verbs.asking import Asking, Practice
-from sharpen.verbs.sampling import round_of
 
 if TYPE_CHECKING:
     from sharpen.verbs.run import Run
@@ -55,10 +54,9 @@ def _alive(groups: Groups) -> int:
 
 
 def _others(run: Run, practice: Practice, asked: Sequence[Task], k: int) -> list[Task]:
-    """Questions of the pool that this round has not asked, in a walk of their own."""
+    """Questions of the pool that this round has not asked, in an order of their own."""
     of = practice.questions
     pool = run.source(of.tasks).take(of.split, of.pool)
-    place = (max(run.round, 1) - 1) * practice.refill + k + 1
-    drawn = round_of(pool, of.per_round, place, stream(run.seed, "questions", REFILL))
+    order = stream(run.seed, "questions", REFILL, run.round, k).generator().permutation(len(pool))
     known = {t.id for t in asked}
-    return [t for t in drawn if t.id not in known]
+    return [pool[i] for i in order if pool[i].id not in known]

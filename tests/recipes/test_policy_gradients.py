@@ -12,6 +12,7 @@ from sharpen.errors import SharpenError
 from sharpen.recipes.execute import execute
 from sharpen.runs.config import load
 from sharpen.runs.store import compare_exact
+from sharpen.sample.fake import FakeEngine
 from tests import tiny
 from tests.tiny import rounds, steps, stored
 
@@ -108,6 +109,17 @@ def test_dead_groups_are_made_up_for_within_bounds(tmp_path):
     assert summary["samples_refill"] == 4 * sum(map(len, names[1:])) <= config.plan()["samples_refill"]
     [row] = learnt(tmp_path / "run")
     assert row["rows"] == 4 * sum(alive)
+
+
+def test_rounds_of_dead_groups_learn_nothing_and_go_on(tmp_path):
+    config = settings("grpo", "held_out=2", "refill=1")
+    base = steps(finished("grpo"), "policy")["policy:0"]["result"]["version"]
+    execute("grpo", config, tmp_path / "run", engine=FakeEngine(lambda request: "no answer"))
+    learnt_from = steps(tmp_path / "run", "learn")
+    assert [line["result"] for line in learnt_from.values()] == [{"version": base, "rows": 0}] * 2
+    # as many further questions as groups were dead, once a round
+    assert [row["groups"] for row in rounds(tmp_path / "run", "practice")] == [16, 16]
+    assert [row["groups_alive"] for row in rounds(tmp_path / "run", "practice")] == [0, 0]
 
 
 def test_shuffled_rewards_are_the_same_rewards_elsewhere(tmp_path):
