@@ -101,10 +101,10 @@ def test_regions_can_be_written_from_any_result():
             "knob": knob,
             "seed": seed,
             "base": "0" * 12,
-            "attempts": tried if knob == 5 else once if knob else less,
+            "attempts": tried if knob == 5 else once if knob > 1 else less,
         }
         for seed in range(2)
-        for knob in (5, 0, 1, 3, 7, 9)
+        for knob in (5, 1, 3, 7, 9)
     ]
     found = {"command": "c", "date": "2026-01-02", "runs": runs}
     told = [
