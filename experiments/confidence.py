@@ -266,7 +266,9 @@ def outcome_trained(folder: Path, seed: int, plan: Plan) -> Path:
     inner = folder.with_name(f"{folder.name}-R")
     settings = [f"model={start}", f"tasks={CHAIN}", "verifier=stated:source", "max_new_tokens=96",
                 f"queries={plan.rl_queries}", f"pool={8 * plan.rl_queries}", f"steps={plan.rl_steps}",
-                "optimizer.lr=1e-3", f"held_out={plan.some}", "held_out_sampled=1"]  # fmt: skip
+                "optimizer.lr=1e-3", "optimizer.schedule=constant", "optimizer.warmup_steps=0",
+                "optimizer.min_lr=0", "optimizer.total_steps=0", f"held_out={plan.some}",
+                "held_out_sampled=1"]  # fmt: skip
     config = load(online_rft.Settings, None, settings)
     if not inner.with_suffix(".done").exists():
         execute("online_rft", config, inner, seed, resume=(inner / "manifest.jsonl").exists())

@@ -12,7 +12,6 @@ from sharpen.learn.config import LearnConfig, OptimizerConfig
 from sharpen.learn.policy_gradient import LossConfig, PolicyGradient
 from sharpen.learn.rollouts import Rollouts, fresh, with_advantages, with_penalty
 from sharpen.recipes.settings import Count, Positive, Training, decaying
-from sharpen.runs.config import over_defaults
 from sharpen.verbs.asking import Practice
 
 if TYPE_CHECKING:
@@ -50,11 +49,6 @@ class PolicyGradients(Training):
     """Which rounds' checkpoints stay on disk; best is by held-out greedy accuracy."""
 
     TINY: ClassVar[Mapping[str, Any]] = {**Training.TINY, "queries": 8, "measure_every": 1}
-
-    @model_validator(mode="before")
-    @classmethod
-    def _over_defaults(cls, values: Any) -> Any:
-        return over_defaults(cls, values)  # loss.kl_coef=0 leaves the rest of a recipe's loss alone
 
     @model_validator(mode="after")
     def _fresh_enough(self) -> PolicyGradients:

@@ -9,6 +9,7 @@ has no null).
 from __future__ import annotations
 
 import copy
+import dataclasses
 import hashlib
 import json
 import tomllib
@@ -55,8 +56,8 @@ class Config(BaseModel):
 
     @model_validator(mode="before")
     @classmethod
-    def _none_is_a_word(cls, values: Any) -> Any:
-        return without_none_words(cls, values)
+    def _as_meant(cls, values: Any) -> Any:
+        return over_defaults(cls, without_none_words(cls, values))
 
     @classmethod
     def tiny(cls) -> Self:
@@ -161,15 +162,24 @@ def describe(cls: type[Config]) -> list[Row]:
 
 def over_defaults(cls: type[BaseModel], values: Any) -> Any:
     """``values`` for ``cls`` in which settings given for a nested field lie over that field's own default,
-    and so leave the rest of it as it is. Without this, they lie over the defaults of its class."""
+    and so leave the rest of it as it is: ``optimizer.lr=1e-4`` keeps the schedule of a recipe. Without this,
+    they would lie over the defaults of its class."""
     if not isinstance(values, Mapping):
         return values
-    merged = dict(values)
-    for name, field in cls.model_fields.items():
-        given, default = values.get(name), field.default
-        if isinstance(given, Mapping) and isinstance(default, BaseModel):
-            merged[name] = {**default.model_dump(), **over_defaults(type(default), given)}
-    return merged
+    known = {name: field.default for name, field in cls.model_fields.items()}
+    return {name: _laid_over(known.get(name), given) for name, given in values.items()}
+
+
+def _laid_over(default: Any, given: Any) -> Any:
+    if not isinstance(given, Mapping) or isinstance(default, type):
+        return given
+    if isinstance(default, BaseModel):
+        own = {name: getattr(default, name) for name in type(default).model_fields}
+    elif dataclasses.is_dataclass(default):
+        own = {f.name: getattr(default, f.name) for f in dataclasses.fields(default)}
+    else:  # a plain mapping is a value, and replaced as one
+        return given
+    return {**own, **{name: _laid_over(own.get(name), value) for name, value in given.items()}}
 
 
 def unknown_key(cls: type[Config], key: str) -> SharpenError:

@@ -121,6 +121,22 @@ def test_the_later_override_wins_and_a_file_comes_before(tmp_path):
     assert (c.rounds, c.model, c.optimizer.learning_rate) == (9, "big", 0.1)
 
 
+class Gentle(Config):
+    optimizer: Optimizer = Optimizer(learning_rate=1e-5, betas=(0.5, 0.6))
+    deep: Demo = Demo(rounds=9, optimizer=Optimizer(name="sgd"))
+
+
+def test_one_nested_setting_leaves_the_others_as_their_owner_has_them(tmp_path):
+    config = load(Gentle, None, ["optimizer.name=sgd", "deep.optimizer.learning_rate=2"])
+    assert config.optimizer == Optimizer(name="sgd", learning_rate=1e-5, betas=(0.5, 0.6))
+    assert config.deep == Demo(rounds=9, optimizer=Optimizer(name="sgd", learning_rate=2.0))
+    file = tmp_path / "some.toml"
+    file.write_text("[optimizer]\nname = 'sgd'\n")
+    assert load(Gentle, file).optimizer == config.optimizer
+    assert Gentle(optimizer={"name": "sgd"}).optimizer == config.optimizer  # type: ignore[arg-type]
+    assert load(Gentle, file).deep == Gentle().deep
+
+
 def test_tiny_changes_only_what_it_names():
     c = Demo.tiny()
     assert (c.rounds, c.optimizer.learning_rate) == (1, 0.5)
