@@ -248,7 +248,7 @@ _RULES: dict[str, Callable[..., Verdict]] = {
     "set": set_verdict,
     "sequence": sequence_verdict,
 }
-NAMES = ("source", *_RULES, "maths", "format", "stated", "code")
+NAMES = ("source", *_RULES, "maths", "format", "stated", "thought", "code")
 """Every verifier that settings can name."""
 
 

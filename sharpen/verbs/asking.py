@@ -67,7 +67,8 @@ class Reward:
         verifier: ``source`` (the task source's own check), or a rule that compares final
             answers: ``exact``, ``number``, ``choice``, ``set``, ``sequence``, ``maths``; or ``code``; or
             ``format:PIECES``, see ``sharpen.score.format``; or ``stated:NAME``, which is NAME on texts
-            without their stated confidence; or ``module:function``.
+            without their stated confidence; or ``thought:NAME``, which is NAME on what stands behind the thinking; or
+            ``module:function``.
         process: ``none``, ``noisy_steps`` (the source's step check, misread at random) or ``head`` (a
             trained step scorer).
         flip, sd: the noise of ``noisy_steps``.

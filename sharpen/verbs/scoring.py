@@ -24,6 +24,7 @@ from sharpen.score.pooled import maths_verifier
 from sharpen.score.process import NoisyStepChecker, WithProcess
 from sharpen.score.sandbox import last_block
 from sharpen.score.table import table_to_verdicts, verdicts_to_table
+from sharpen.score.thought import CLOSED, BehindThought
 from sharpen.score.verdict import Verdict
 from sharpen.score.verify import (
     NAMES,
@@ -73,6 +74,8 @@ def _outcome(name: str, source: TaskSource, unsafe: bool) -> Verifier:
     kind, _, form = name.partition(":")
     if kind == "stated":
         return Blind(_outcome(form or "source", source, unsafe))
+    if kind == "thought":
+        return BehindThought(_outcome(form or "source", source, unsafe))
     if kind == "format":
         return FormatVerifier(Form(form or DEFAULT))
     if ":" in name:
@@ -99,6 +102,9 @@ def has_answer(reward: Reward, source: TaskSource) -> Callable[[str], bool]:
     if kind == "stated":
         answered = has_answer(replace(reward, verifier=inner or "source"), source)
         return lambda completion: answered(gradable(completion))
+    if kind == "thought":
+        behind = has_answer(replace(reward, verifier=inner or "source"), source)
+        return lambda completion: behind(completion.partition(CLOSED)[2].lstrip())
     if reward.verifier == "code":
         return lambda completion: last_block(completion) is not None
     if ":" in reward.verifier:  # what a function of the user's own takes for an answer is its own affair
