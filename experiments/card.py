@@ -21,13 +21,15 @@ from regions import RESULTS, ROOT, markdown, update
 
 from sharpen.measure.intervals import wilson
 from sharpen.models import corpus
-from sharpen.models.roles import NANO_2
+from sharpen.models.roles import NANO_2, NANO_JUDGE, RoleMixture
 from sharpen.runs.streams import stream
 
 MODELS = ROOT / "sharpen" / "models"
 FAMILIES = ("countdown", "chain", "order")
 LEVELS = (1, 2, 3, 4)
-MIXTURES = {**corpus.MIXTURES, "nano-2": NANO_2}
+PLAYED: dict[str, RoleMixture] = {"nano-2": NANO_2, "nano-judge": NANO_JUDGE}
+"""Models that play roles."""
+MIXTURES = {**corpus.MIXTURES, **PLAYED}
 LONGEST = 192
 """Tokens an answer may take: enough for every worked solution of the families."""
 
@@ -63,8 +65,13 @@ def measure(model: str, n: int) -> dict[str, Any]:
         "date": datetime.date.today().isoformat(),
         "split": "dev",
         "cells": cells,
-        **({"roles": roles.measure(policy, n)} if model == "nano-2" else {}),
+        **({"roles": roles.measure(policy, n, asked_of(PLAYED[model]))} if model in PLAYED else {}),
     }
+
+
+def asked_of(mixture: RoleMixture) -> list[str]:
+    """The roles that a mixture holds and that are measured."""
+    return [role for role in (*roles.SCORES, "judge") if role in mixture.shares]
 
 
 def answered(policy: Any, tasks: str, n: int, law: Any, name: str) -> int:
@@ -105,7 +112,7 @@ def read(model: str) -> dict[str, Any] | None:
 def region(model: str, name: str) -> str:
     """The text of a region of ``model``'s card."""
     if name == "mixture":
-        return role_mixture() if model == "nano-2" else mixture(model)
+        return role_mixture(PLAYED[model]) if model in PLAYED else mixture(model)
     found = read(model)
     if found is None:
         return f"Not measured yet: run `python experiments/card.py {model} --measure`."
@@ -126,7 +133,7 @@ def identity(found: dict[str, Any]) -> str:
     trained = (
         f"{made['steps']:,} steps of {made['batch']} texts, {made['tokens'] / 1e6:.1f} M tokens, "
         f"peak learning rate {made['lr']:g}, seed {made['seed']}, {made['device'].upper()}"
-    )
+    ) + (f", from the weights of {made['start']}" if "start" in made else "")
     rows = [
         ["weights", f"{found['parameters']:,} parameters, float32, {size / 1e6:.1f} MB"],
         ["shape", f"Llama: {shape}"],
@@ -200,17 +207,22 @@ ROLES = {
 }
 
 
-def role_mixture() -> str:
-    """The proportions of the corpus of roles."""
-    rows = [[f"`{kind}`", f"{100 * share:g} %", *ROLES[kind]] for kind, share in NANO_2.shares.items()]
+def role_mixture(m: RoleMixture) -> str:
+    """The proportions of a corpus of roles."""
+    about = dict(ROLES)
+    if m.riddled:
+        prompt, _ = about["judge"]
+        about["judge"] = (prompt, "every line worked out again, `2 36/4=9 8 no`; the index in `\\boxed{}`")
+    rows = [[f"`{kind}`", f"{100 * share:g} %", *about[kind]] for kind, share in m.shares.items()]
     levels = "; ".join(
         f"`{family}` " + ", ".join(f"{k}: {100 * v:.0f} %" for k, v in by_level.items())
-        for family, by_level in NANO_2.levels.items()
+        for family, by_level in m.levels.items()
+        if family in m.shares
     )
     return (
         markdown(["kind", "share", "prompt", "reply"], rows, left=4)
-        + f"\n\nDifficulty by level: {levels}. At most {NANO_2.gold:,} questions of each family and level. "
-        f"Of the `chain` texts {100 * NANO_2.slips:.0f} % have a slip, {100 * NANO_2.confused:.0f} % take "
+        + f"\n\nDifficulty by level: {levels}. At most {m.gold:,} questions of each family and level. "
+        f"Of the `chain` texts {100 * m.slips:.0f} % have a slip, {100 * m.confused:.0f} % take "
         "products first where that gives a readable working that differs."
     )
 

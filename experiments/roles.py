@@ -117,10 +117,10 @@ CLOSED = ("value", "correct", "vote", "verify", "critique")
 CHAIN_ONLY = ("template", "expression", "decompose", "followup")
 
 
-def measure(policy: Any, n: int) -> list[dict[str, Any]]:
+def measure(policy: Any, n: int, of: Sequence[str] = (*SCORES, "judge")) -> list[dict[str, Any]]:
     """One entry a role and family: replies, how many are right, and the share of the commonest gold."""
     cells = []
-    for role in [*SCORES, "judge"]:
+    for role in of:
         for family, word in (("chain", "Compute"), ("countdown", "Make")):
             if family == "countdown" and role in CHAIN_ONLY:
                 continue

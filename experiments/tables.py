@@ -12,6 +12,7 @@ from collections.abc import Callable, Sequence
 
 import certainty_tables
 import confidence_tables
+import judging_tables
 import strategies_tables
 from outcomes import (
     GREEDY,
@@ -44,6 +45,7 @@ PAGES = (
     "docs/methods/b_star.md",
     "docs/methods/efficiency_steering.md",
     "docs/methods/self_certainty.md",
+    "docs/methods/self_prm.md",
     "docs/strategies.md",
     "docs/methods/verbal_confidence.md",
     "docs/verifiers.md",
@@ -412,7 +414,7 @@ def region(name: str) -> str:
     if name in PLAIN:
         return PLAIN[name]()
     kind, _, base = name.partition("-")
-    for page in (confidence_tables, certainty_tables, strategies_tables):
+    for page in (confidence_tables, certainty_tables, judging_tables, strategies_tables):
         if kind in page.KINDS:
             return page.region(kind, base)
     experiment, write = KINDS[kind]

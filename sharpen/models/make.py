@@ -169,6 +169,7 @@ def train(name: str, out: Path, args: argparse.Namespace) -> None:
     optimizer = torch.optim.AdamW(
         [{"params": decay, "weight_decay": 0.05}, {"params": plain, "weight_decay": 0.0}], betas=(0.9, 0.98)
     )
+    peak = args.lr / 3 if base.start else args.lr
     began, seen, waiting = time.perf_counter(), 0, []
     for step in range(steps):
         if not waiting:
@@ -187,7 +188,7 @@ def train(name: str, out: Path, args: argparse.Namespace) -> None:
         loss.backward()
         torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
         for group in optimizer.param_groups:
-            group["lr"] = rate(step, steps, args.lr / 3 if base.start else args.lr)
+            group["lr"] = rate(step, steps, peak)
         optimizer.step()
         seen += int((weight > 0).sum())
         if step % 50 == 49:
@@ -198,8 +199,16 @@ def train(name: str, out: Path, args: argparse.Namespace) -> None:
         if args.save_every and (step + 1) % args.save_every == 0 and step + 1 < steps:
             save(model, tokenizer, Path(f"{out}-{step + 1}"))
     save(model, tokenizer, out)
-    made = {"mixture": name, "seed": args.seed, "steps": steps, "batch": batch, "lr": args.lr,
-            "tokens": seen, "device": args.device}  # fmt: skip
+    made = {
+        "mixture": name,
+        "seed": args.seed,
+        "steps": steps,
+        "batch": batch,
+        "lr": peak,
+        "tokens": seen,
+        "device": args.device,
+        **({"start": base.start} if base.start else {}),
+    }
     (out / "made.json").write_text(json.dumps(made, indent=1) + "\n")
 
 
