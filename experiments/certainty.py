@@ -214,14 +214,17 @@ def chosen(
     return {**out, "any right": float(right.max())}
 
 
-def table_of(found: Mapping[str, Samples], n: int, rules: Mapping[str, Rule] = RULES) -> dict[str, Array]:
-    """Rule -> ``(questions,)`` accuracy, averaged over the orders; questions in the order of their ids."""
+def table_of(
+    found: Mapping[str, Samples], n: int, rules: Mapping[str, Rule] = RULES, samples: int = SAMPLES
+) -> dict[str, Array]:
+    """Rule -> ``(questions,)`` accuracy of the first ``n`` of ``samples``, averaged over the orders; questions
+    in the order of their ids."""
     rows: dict[str, list[float]] = {}
     for task in sorted(found):
         orders = stream("certainty", "orders", task).generator().permuted(
-            np.tile(np.arange(SAMPLES), (ORDERS, 1)), axis=1
+            np.tile(np.arange(samples), (ORDERS, 1)), axis=1
         )  # fmt: skip
-        told = [chosen(found[task], order, n, rules) for order in (orders if n < SAMPLES else orders[:1])]
+        told = [chosen(found[task], order, n, rules) for order in (orders if n < samples else orders[:1])]
         for rule in told[0]:
             rows.setdefault(rule, []).append(float(np.mean([t[rule] for t in told])))
     return {rule: np.array(values) for rule, values in rows.items()}

@@ -1,6 +1,6 @@
 """Can a model choose among its own samples by judging their steps? ``python experiments/judging.py``.
 
-The base nano-judge solves chains of 8 to 10 operations, 32 samples a question, and judges every sample line
+The base nano-judge solves chains of 4 to 12 operations, 16 samples a question, and judges every sample line
 by line (Self-PRM, arXiv 2505.11227). Each seed is one run of ``sharpen run evaluate``; every rule then
 chooses from the same samples. Besides: first-error F1 on solutions that it did not write, how far "this
 solution is right" can be believed by difficulty, and whether judging hangs on solving.
@@ -20,8 +20,6 @@ from typing import Any
 import numpy as np
 import pyarrow.parquet as pq
 from certainty import (
-    SAMPLES,
-    SIZES,
     Array,
     Names,
     Rule,
@@ -59,7 +57,9 @@ from sharpen.strategies.words import NANO_2 as WORDS
 from sharpen.tasks.registry import make
 from sharpen.tasks.task import Task
 
-BASE, TASKS, SEEDS, QUESTIONS = "nano-judge", "chain:level=3,min_ops=8,max_ops=10", 3, 500
+BASE, TASKS, SEEDS, QUESTIONS = "nano-judge", "chain:level=3,min_ops=4,max_ops=12", 3, 500
+"""Of every difficulty, from what the base nearly always solves and judges to what it hardly does."""
+SAMPLES, SIZES = 16, (4, 8, 16)
 STRATEGY = f"self_prm:samples={SAMPLES}"
 LONGEST = 320
 """Tokens of a reply: judgments of eleven lines are the longest."""
@@ -268,7 +268,7 @@ def result(out: Path) -> dict[str, Any]:
         *SIZES,
         *dict.fromkeys(equal_tokens(runs, n) for n in SIZES if equal_tokens(runs, n) not in SIZES),
     ]
-    tables = {n: [table_of(found, n, RULES) for found in runs] for n in sizes}
+    tables = {n: [table_of(found, n, RULES, SAMPLES) for found in runs] for n in sizes}
     of = lambda n, rule: np.array([t[rule] for t in tables[n]])  # noqa: E731
     greedy = np.array([[found[t].greedy for t in sorted(found)] for found in runs])
     rules = {r: {str(n): estimate(of(n, r), r, str(n)) for n in sizes} for r in tables[SAMPLES][0]}
