@@ -217,8 +217,8 @@ def chosen(
 def table_of(
     found: Mapping[str, Samples], n: int, rules: Mapping[str, Rule] = RULES, samples: int = SAMPLES
 ) -> dict[str, Array]:
-    """Rule -> ``(questions,)`` accuracy of the first ``n`` of ``samples``, averaged over the orders; questions
-    in the order of their ids."""
+    """Rule -> ``(questions,)`` accuracy of the first ``n`` of ``samples``, averaged over the orders;
+    questions in the order of their ids."""
     rows: dict[str, list[float]] = {}
     for task in sorted(found):
         orders = stream("certainty", "orders", task).generator().permuted(
