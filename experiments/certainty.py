@@ -32,6 +32,7 @@ from sharpen.runs.manifest import read_manifest
 from sharpen.runs.store import unit_files
 from sharpen.runs.streams import stream
 from sharpen.sample.episode import Episode
+from sharpen.sample.text import cut_at_stop
 from sharpen.score.signals import episode_scores
 from sharpen.score.table import table_to_episodes
 from sharpen.select import votes
@@ -54,10 +55,11 @@ SETTINGS = {
     "gemma-3-270m": [
         "temperature=0.6",
         f"few_shot={json.dumps([EXAMPLE])}",
-        "prefill=\nAnswer:",
+        'prefill="\\nAnswer:"',
         'stop=["\\n"]',
     ],
 }
+STOP = {"nano": (), "gemma-3-270m": ("\n",)}
 STRATEGY = f"self_consistency:samples={SAMPLES}"
 Names = Sequence[str | None]
 Array = NDArray[np.float64]
@@ -156,7 +158,7 @@ def drawn(base: str, folder: Path, tasks: str, seed: int) -> dict[str, Samples]:
         signals["length"] = np.array([float(e.n_sampled) for e in row])
         if untrained:
             signals["untrained"] = np.array([untrained[e.key] for e in row])
-        texts = [e.prefill + e.text for e in row]
+        texts = [e.prefill + cut_at_stop(e.text, STOP[base]) for e in row]
         out[task] = Samples(
             question.names(texts), np.array([right[task, t] for t in texts]), signals, greedy[task]
         )
