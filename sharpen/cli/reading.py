@@ -124,9 +124,10 @@ def settings_of(recipe: str, *, as_json: bool = False) -> None:
 # show ---------------------------------------------------------------------------------------------
 def _show_run(folder: Path, as_json: bool) -> None:
     from sharpen.runs.manifest import read_manifest
+    from sharpen.studio.contests import outcome_parts
     from sharpen.studio.items import changes
     from sharpen.studio.strategies import read_strategies, strategies_parts
-    from sharpen.studio.table import gain_table, gains, listing, settings_lines
+    from sharpen.studio.table import gains, listing, settings_lines
     from sharpen.studio.table import show as draw
 
     manifest = read_manifest(folder)
@@ -147,7 +148,7 @@ def _show_run(folder: Path, as_json: bool) -> None:
         sys.stdout,
         settings_lines({"run": str(folder), **{k: v for k, v in head.items() if v != ""}}),
         "",
-        *(strategies_parts(weighed) if weighed else [gain_table(found)]),
+        *(strategies_parts(weighed) if weighed else outcome_parts(manifest.metrics, found)),
         "",
         listing(["step", "seconds", "files", "checkpoints", ""], rows),
         f"\nsharpen show {folder} KEY shows what a step sampled",

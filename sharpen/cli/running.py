@@ -210,11 +210,13 @@ def _settings(recipe: str, values: dict[str, Any], settings: Sequence[str]) -> C
 
 def _told(job: Job, summary: dict[str, Any], as_json: bool) -> None:
     from sharpen.runs.manifest import read_manifest
+    from sharpen.studio.contests import outcome_parts
     from sharpen.studio.items import changes
     from sharpen.studio.strategies import read_strategies, strategies_parts
-    from sharpen.studio.table import gain_table, gains, settings_lines, show
+    from sharpen.studio.table import gains, settings_lines, show
 
-    found = gains(read_manifest(job.folder).metrics, changes(job.folder))
+    metrics = read_manifest(job.folder).metrics
+    found = gains(metrics, changes(job.folder))
     weighed = read_strategies([job.folder])
     if as_json:
         told = {"run": str(job.folder), "recipe": job.recipe, "seed": job.seed, "summary": summary}
@@ -224,5 +226,5 @@ def _told(job: Job, summary: dict[str, Any], as_json: bool) -> None:
         return
     spent = {k.replace("_", " "): v for k, v in summary.items() if isinstance(v, int | float | str) and v}
     lines = {**spent, "run": str(job.folder), "next": f"sharpen show {job.folder}"}
-    parts = strategies_parts(weighed) if weighed else [gain_table(found)]
+    parts = strategies_parts(weighed) if weighed else outcome_parts(metrics, found)
     show(sys.stdout, "", *parts, "", settings_lines(lines))
