@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from overthinking import MAIN, OTHERS, RESULT, SELECTORS, any_of, bands, chosen_at
+from overthinking import FEWER, MAIN, OTHERS, RESULT, SELECTORS, any_of, bands, chosen_at
 from regions import markdown
 
 from sharpen.measure.intervals import hierarchical_bootstrap, wilson
@@ -208,7 +208,7 @@ def cost(found: Row) -> str:
         rows.append([f"one attempt of knob {knob}", percent(values), f"{spent:.0f}", "0",
                      f"{100 * relative_change(float(values.mean()), float(one.mean())):+.0f}"])  # fmt: skip
     heads = ["", "success, %", "policy tokens", "judge tokens", "against one attempt, %"]
-    return f"{markdown(heads, rows)}\n\nSampled tokens a machine. {caption(found)}"
+    return f"{markdown(heads, rows)}\n\nSampled tokens a machine; other knobs on the first {FEWER} machines. {caption(found)}"
 
 
 # the claim --------------------------------------------------------------------------------------------
