@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tomllib
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +14,7 @@ from sharpen.errors import SharpenError
 from sharpen.runs.manifest import read_manifest
 from sharpen.runs.store import rollouts
 from sharpen.runs.streams import stream
+from sharpen.score.confidence import gradable
 from sharpen.score.verdict import Status
 from sharpen.studio.table import listing, settings_lines
 from sharpen.studio.words import clean
@@ -32,7 +33,10 @@ def audit(folder: Path, n: int, verifier: str | None = None) -> dict[str, Any]:
     not say) and ``disagreements``: key, question, gold, text and both verdicts. Raises SharpenError for a
     run without judged rollouts, or one whose questions cannot be made again.
     """
-    tasks, source = _asked(folder)
+    config = tomllib.loads(read_manifest(folder).config)
+    tasks, source = _asked(folder, config)
+    # a verifier that was blind to a stated confidence judged the text without it
+    blind = str(config.get("verifier", "")).partition(":")[0] == "stated"
     table = rollouts(folder)
     if "correct" not in table.columns:
         raise SharpenError(f"{folder}: no rollout has been judged yet")
@@ -53,6 +57,7 @@ def audit(folder: Path, n: int, verifier: str | None = None) -> dict[str, Any]:
         if task is None:
             raise SharpenError(f"{folder}: task {row['task_id']!r} is not among the run's questions")
         text = (row["prefill"] or "") + row["text"]
+        text = gradable(text) if blind else text
         verdict = None if Status(row["status"]).unknown else second(task, text)
         if verdict is None:
             found["unknown"] += 1
@@ -65,16 +70,16 @@ def audit(folder: Path, n: int, verifier: str | None = None) -> dict[str, Any]:
     return found
 
 
-def _asked(folder: Path) -> tuple[dict[str, Task], TaskSource]:
+def _asked(folder: Path, config: Mapping[str, Any]) -> tuple[dict[str, Task], TaskSource]:
     """The run's questions by id."""
-    config = tomllib.loads(read_manifest(folder).config)
     if "tasks" not in config:
         raise SharpenError(f"{folder}: its recipe asks no questions of a task source")
     source = make(config["tasks"])
-    asked = up_to(source, "train", int(config["pool"]))
-    asked += up_to(source, config["held_out_split"], int(config["held_out"]))
-    if config["held_out_split"] != "dev":
-        asked += up_to(source, "dev", int(config.get("validation", 0)))
+    asked = up_to(source, "train", int(config.get("pool", 0)))
+    for split, n in (("held_out_split", "held_out"), ("split", "questions")):  # of training, of evaluations
+        if split in config:
+            asked += up_to(source, config[split], int(config[n]))
+    asked += up_to(source, "dev", int(config.get("validation", 0)))
     return {task.id: task for task in asked}, source
 
 

@@ -58,3 +58,19 @@ def test_questions_that_cannot_be_made_again_are_said(run, monkeypatch):
     monkeypatch.setattr(audits, "up_to", renamed)
     with pytest.raises(SharpenError, match="is not among the run's questions"):
         audits.audit(run, 10)
+
+
+def test_an_evaluation_is_judged_again_too():
+    found = audits.audit(finished("evaluate"), 30)
+    assert found["judged"] == found["agreed"] > 0
+
+
+def test_a_verifier_blind_to_a_stated_confidence_is_met_by_one_that_is(run, monkeypatch):
+    seen = []
+    monkeypatch.setattr(audits, "opinion", lambda name: lambda task, text: bool(seen.append(text)) or True)
+    monkeypatch.setattr(audits, "gradable", lambda text: "blind")
+    audits.audit(run, 3)
+    assert "blind" not in seen
+    folder = finished("online_rft", "verifier=stated:source")
+    audits.audit(folder, 3)
+    assert seen[3:] == ["blind"] * 3
