@@ -208,7 +208,8 @@ def cost(found: Row) -> str:
         rows.append([f"one attempt of knob {knob}", percent(values), f"{spent:.0f}", "0",
                      f"{100 * relative_change(float(values.mean()), float(one.mean())):+.0f}"])  # fmt: skip
     heads = ["", "success, %", "policy tokens", "judge tokens", "against one attempt, %"]
-    return f"{markdown(heads, rows)}\n\nSampled tokens a machine; other knobs on the first {FEWER} machines. {caption(found)}"
+    note = f"Sampled tokens a machine; other knobs on the first {FEWER} machines."
+    return f"{markdown(heads, rows)}\n\n{note} {caption(found)}"
 
 
 # the claim --------------------------------------------------------------------------------------------
