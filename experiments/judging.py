@@ -51,6 +51,7 @@ from sharpen.score.signals import episode_scores
 from sharpen.score.table import table_to_episodes
 from sharpen.select import steps as by
 from sharpen.select import votes
+from sharpen.strategies import strategy
 from sharpen.strategies.judged import solution_steps
 from sharpen.strategies.question import question_of
 from sharpen.strategies.words import NANO_2 as WORDS
@@ -112,7 +113,7 @@ def drawn(folder: Path, seed: int) -> dict[str, Samples]:
 
     files, source, decode = unit_files(folder), make(TASKS), load_policy(BASE).tokenizer.decode
     split = {t.id: t for t in source.take("test", QUESTIONS)}
-    scope = STRATEGY.replace(":", " ")
+    scope = strategy(STRATEGY).name.replace(":", " ")  # what is as by default is not in it
     right = marks(files, scope)
     greedy = {task: good for (task, _), good in marks(files, "greedy", only_first=True).items()}
     episodes: dict[str, list[Episode]] = {}
