@@ -134,7 +134,11 @@ async def least_overthinking(ask: Ask, settings: LeastOverthinking) -> Final:
     could not be scored last. Whether an attempt succeeded is known to nobody here."""
     if settings.by not in ("rules", "judge", *_CONTROLS):
         raise unknown("score", settings.by, ("rules", "judge", *_CONTROLS))
-    courses = await ask.gather(*(played(ask, settings.steps, one=False) for _ in range(settings.attempts)))
+    problems: list[Exception] = []
+    found = await ask.gather(*(_survived(ask, settings, problems) for _ in range(settings.attempts)))
+    courses = [c for c in found if c is not None]
+    if not courses:
+        raise problems[0]
     ask.keep(_taken(ask, courses, 0))
     if settings.by == "judge":
         scores = await ask.gather(*(_asked(ask, settings, c) for c in courses))
@@ -148,8 +152,19 @@ async def least_overthinking(ask: Ask, settings: LeastOverthinking) -> Final:
         "unscored": float(len(scores) - len(known)),
         "score": scores[index] if scores[index] is not None else float("nan"),
         "policy_tokens": float(sum(c.tokens for c in courses)),
+        "failed": float(len(problems)),
     }
     return ask.keep(replace(_taken(ask, courses, index), notes={k: v for k, v in notes.items() if v == v}))
+
+
+async def _survived(ask: Ask, settings: LeastOverthinking, problems: list[Exception]) -> Course | None:
+    """One attempt; None, and why, where it could not go on: a lost reply and an outgrown context are no
+    matter of the other attempts."""
+    try:
+        return await played(ask, settings.steps, one=False)
+    except (Dropped, SharpenError) as problem:
+        problems.append(problem)
+        return None
 
 
 _CONTROLS = {

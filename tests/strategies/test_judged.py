@@ -163,6 +163,20 @@ def test_the_least_overthinking_attempt_is_taken():
     assert idle.answer == "; ".join(c[6:-7] for c in RASH)  # 9 against 10
 
 
+def test_an_attempt_that_outgrows_the_context_ends_no_other():
+    wordy = ["x" * 3000] * 12  # the third prompt is longer than the model reads
+    for attempts in ((wordy, CAREFUL), (CAREFUL, wordy)):
+        script = acting(*attempts)
+        final = play(
+            "least_overthinking:attempts=2", script, question=QUESTION, max_new_tokens=3200
+        ).final  # fmt: skip
+        assert final.answer == "; ".join(c[6:-7] for c in CAREFUL)
+        assert final.notes["failed"] == 1
+        assert len(final.candidates) == 1
+    alone = play("least_overthinking:attempts=1", acting(wordy), question=QUESTION, max_new_tokens=3200).final
+    assert alone.stop.startswith("error")
+
+
 @pytest.mark.parametrize(
     ("by", "winner"), [("disengaged", CAREFUL), ("shortest", RASH), ("reasoning", CAREFUL)]
 )
