@@ -1,6 +1,8 @@
 """Plays: who moves, what each seat sees, how a play ends, and that a killed step goes on where it was."""
 
+import re
 from itertools import pairwise
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -15,9 +17,6 @@ from sharpen.tasks.games.kuhn import Kuhn
 from sharpen.tasks.games.registry import make
 from sharpen.tasks.games.rules import MAX_TURNS
 from sharpen.tasks.games.table import GameTasks, game_tasks
-from sharpen.tasks.play import Outcome
-from sharpen.tasks.task import Task
-from sharpen.tasks.tools import Used, tool, use
 from sharpen.verbs.run import Run
 from sharpen.verbs.seats import Limits, Model, Script
 
@@ -265,38 +264,17 @@ def test_a_table_with_too_few_players_is_refused(tmp_path, policy):
         begin(tmp_path, FakeEngine()).play(source, source.take("train", 1), [[RANDOM]])
 
 
-class Desk:
-    """A user who wants a price, a clerk who can look it up: two agents, a tool, views of their own."""
-
-    seats = 2
-    spec = {"desk": 1}  # noqa: RUF012
-
-    def take(self, split, n, *, start=0):
-        return [Task(f"desk/{i}", "", "", {"item": f"item{i}", "price": 10 + i}) for i in range(n)]
-
-    async def play(self, task, agents):
-        prices = {task.data["item"]: task.data["price"]}
-
-        def price(item: str) -> int:
-            """What an item costs."""
-            return prices[item]
-
-        clerk, user = agents
-        moves, used = [], Used("", 0, 0, 0)
-        said = (await user(f"You want the price of {task.data['item']}. Ask.", turn=0)).text
-        moves.append((1, said))
-        for turn in range(1, 6):
-            reply = (await clerk(said, turn=turn)).text
-            moves.append((0, reply))
-            used = use([tool(price)], reply)
-            if not used.calls:
-                right = str(task.data["price"]) in reply
-                return Outcome((float(right), 0.0), ("ok", "ok"), tuple(moves), counts={"calls": turn - 1})
-            said = used.text
-        return Outcome((0.0, 0.0), ("truncated", "ok"), tuple(moves))
+@pytest.fixture
+def shop():
+    """The environment of the page on plays: a customer, a clerk who can look a price up, a tool."""
+    page = Path(__file__).parents[2] / "docs" / "plays.md"
+    [code] = re.findall(r"^```python\n(.*?)^```", page.read_text(), re.DOTALL | re.MULTILINE)
+    names: dict = {}
+    exec(compile(code, str(page), "exec"), names)
+    return names["Shop"]()
 
 
-def test_a_simulated_user_and_a_tool_are_agents_and_text_like_any_other(tmp_path, policy):
+def test_a_simulated_user_and_a_tool_are_agents_and_text_like_any_other(tmp_path, policy, shop):
     tokenizer = policy.tokenizer
 
     def answer(request):
@@ -311,7 +289,7 @@ def test_a_simulated_user_and_a_tool_are_agents_and_text_like_any_other(tmp_path
 
     chat = {"memory": "whole", "template": "chat", "max_new_tokens": 96}
     clerk, user = Model(policy, **chat), Model(policy, learns=False, name="user", **chat)
-    played = begin(tmp_path, FakeEngine(answer)).play(Desk(), Desk().take("train", 3), [[clerk, user]])
+    played = begin(tmp_path, FakeEngine(answer)).play(shop, shop.take("train", 3), [[clerk, user]])
     for i, (group, play) in enumerate(zip(played.groups, played.plays, strict=True)):
         assert play.outcome.returns == (1.0, 0.0)
         mine, other = group.episodes
@@ -324,7 +302,7 @@ def test_a_simulated_user_and_a_tool_are_agents_and_text_like_any_other(tmp_path
         learnt = row.tokens[row.arrays["weight"] != 0]
         assert "<|user|>" not in str(tokenizer.decode(learnt.tolist()))
         assert len(mine.sequences) == 1
-    assert played.result["calls"] == 3.0
+    assert played.result["moves"] == 9
 
 
 def test_all_plays_share_the_batches(tmp_path, policy):
