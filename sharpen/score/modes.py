@@ -89,7 +89,7 @@ class Batch(NamedTuple):
 
     def where(self, chosen: Flags) -> Batch:
         """The chosen attempts."""
-        return Batch(*(column[chosen] for column in self))
+        return self._replace(**{name: column[chosen] for name, column in self._asdict().items()})
 
 
 def batch(groups: Groups | Sequence[Columns], device: Device) -> Batch:
@@ -102,9 +102,9 @@ def batch(groups: Groups | Sequence[Columns], device: Device) -> Batch:
             right = verdict.correct and said and finish is not Finish.LENGTH
             looped = not thinks and not right and loops(device.reply(text))
             found.append((g, thinks, right, said, looped, not verdict.status.unknown, length))
-    columns = zip(*found, strict=True) if found else [()] * 7
-    kinds = (np.int64, np.bool_, np.bool_, np.bool_, np.bool_, np.bool_, np.float64)
-    return Batch(*(np.array(column, dtype=kind) for column, kind in zip(columns, kinds, strict=True)))
+    columns = list(zip(*found, strict=True)) if found else [()] * len(Batch._fields)
+    flags = [np.array(column, dtype=np.bool_) for column in columns[1:-1]]
+    return Batch(np.array(columns[0], np.int64), *flags, lengths=np.array(columns[-1], np.float64))
 
 
 # rewards ---------------------------------------------------------------------------------------------
@@ -128,8 +128,8 @@ def balance(thinks: Flags, *, gamma: float, slope: float) -> tuple[float, float]
     0 where ``gamma`` is a half or more. ``gamma=1`` is off.
     """
     share = float(np.mean(thinks)) if len(thinks) else gamma
-    excess = (slope * (share - gamma), slope * (1 - share - gamma))
-    return tuple(min(1.0, max(0.0, e)) for e in excess)  # type: ignore[return-value]
+    thinking, direct = (min(1.0, max(0.0, slope * (s - gamma))) for s in (share, 1 - share))
+    return thinking, direct
 
 
 def length_terms(lengths: ArrayLike, right: ArrayLike, *, alpha: float, beta: float) -> Floats:

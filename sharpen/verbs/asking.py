@@ -67,7 +67,7 @@ class Reward:
         verifier: ``source`` (the task source's own check), or a rule that compares final
             answers: ``exact``, ``number``, ``choice``, ``set``, ``sequence``, ``maths``; or ``code``; or
             ``format:PIECES``, see ``sharpen.score.format``; or ``stated:NAME``, which is NAME on texts
-            without their stated confidence; or ``thought:NAME``, which is NAME on what stands behind the thinking; or
+            without their stated confidence; or ``thought:NAME``, which is NAME behind ``</think>``; or
             ``module:function``.
         process: ``none``, ``noisy_steps`` (the source's step check, misread at random) or ``head`` (a
             trained step scorer).
