@@ -10,10 +10,12 @@ import argparse
 import sys
 from collections.abc import Callable, Sequence
 
+import autothink_tables
 import certainty_tables
 import confidence_tables
 import judging_tables
 import strategies_tables
+from efficiency_rl import REGIONS as EFFICIENCY_RL
 from outcomes import (
     GREEDY,
     INTERVALS,
@@ -43,10 +45,12 @@ from sharpen.runs.config import load
 
 PAGES = (
     "README.md",
+    "docs/methods/autothink.md",
     "docs/methods/b_star.md",
     "docs/methods/efficiency_steering.md",
     "docs/methods/overthinking.md",
     "docs/methods/self_certainty.md",
+    "docs/methods/self_efficiency.md",
     "docs/methods/self_prm.md",
     "docs/strategies.md",
     "docs/methods/verbal_confidence.md",
@@ -407,6 +411,7 @@ PLAIN = {
     "checks": checks,
     "numbers": numbers,
     **STEERING,
+    **EFFICIENCY_RL,
     **OVERTHINKING,
 }
 """Regions that rest on no experiment."""
@@ -417,7 +422,7 @@ def region(name: str) -> str:
     if name in PLAIN:
         return PLAIN[name]()
     kind, _, base = name.partition("-")
-    for page in (confidence_tables, certainty_tables, judging_tables, strategies_tables):
+    for page in (autothink_tables, confidence_tables, certainty_tables, judging_tables, strategies_tables):
         if kind in page.KINDS:
             return page.region(kind, base)
     experiment, write = KINDS[kind]

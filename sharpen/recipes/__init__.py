@@ -59,6 +59,8 @@ RECIPES: dict[str, RecipeEntry] = {
         RecipeEntry("grpo", "GRPO: group-relative policy optimization", "2402.03300"),
         RecipeEntry("ppo", "PPO with a value function", "1707.06347"),
         RecipeEntry("spiral", "SPIRAL: self-play on zero-sum games", "2506.24119"),
+        RecipeEntry("autothink", "AutoThink: learn when to think", "2505.10832"),
+        RecipeEntry("self_efficiency_rl", "Self-rewarded efficiency: right, and short", "2506.15647"),
         RecipeEntry("efficiency_steering", "Efficiency steering: shorter reasoning, untrained", "2506.15647"),
     )
 }

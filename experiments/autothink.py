@@ -1,0 +1,141 @@
+"""Does a policy learn when to think? ``python experiments/autothink.py [--base nano] [--jobs 2] [--seeds 3]``
+
+For each seed a base is warmed up, so that both modes are there at random; every arm starts from it: the three
+stages, the naive reward without balance, no stage 2, prices of a token. Further bases think always (rewarded
+for right answers alone) and in 95 % of texts (the naive reward again). Runs are those of ``run.py``: one that
+is finished is not run again, a stopped one is resumed. Writes ``results/autothink-BASE.json``, from which
+``autothink_tables.py`` fills the page.
+"""
+
+from __future__ import annotations
+
+import argparse
+import datetime
+import json
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+from regions import RESULTS
+from run import Arm, Settings, command, perform
+
+from sharpen.recipes.autothink import Settings as AutoThink
+from sharpen.runs.manifest import read_manifest
+from sharpen.runs.store import unit_files
+
+SEEDS = 3
+PRICES = (0.002, 0.01)
+BASES = {"warm-up": 0.5, "warm-up, always thinking": 1.0, "warm-up, 95 % thinking": 0.95}
+"""Warmed-up bases, by the share of texts that think."""
+NAIVE = ("stage_1.gamma=1", "stage_3.alpha=0", "stage_3.beta=0")
+
+
+def warmed(folder: Path, seed: int) -> Settings:
+    """The settings that start from the warmed-up base of a finished run."""
+    (policy,) = (folder / "checkpoints").glob("*warmup*learn*/final/policy")
+    return (f"model={policy}", "warmup.steps=0")
+
+
+def bases(model: str) -> tuple[Arm, ...]:
+    """The warmed-up bases: a round follows, which no one goes on from."""
+    short = ("rounds=1", "first=1", "last=0", "queries=2", "mode_questions=0", "held_out=10", "keep=all")
+    return tuple(
+        Arm(name, "autothink", (f"model={model}", *short, f"warmup.think={share}"))
+        for name, share in BASES.items()
+    )
+
+
+def arms() -> tuple[Arm, ...]:
+    """What is compared."""
+    own = AutoThink()
+    half, always, skewed = (((name, warmed)) for name in BASES)
+    few = (f"rounds={own.first + own.last}",)
+    return (
+        Arm("autothink", "autothink", (), half),
+        Arm("no stage 2", "autothink", few, half),
+        Arm("naive reward", "autothink", NAIVE, half),
+        *(Arm(f"price {p:g}", "autothink", ("rule=penalty", f"per_token={p:g}"), half) for p in PRICES),
+        Arm("always thinking", "autothink", ("rule=accuracy",), always),
+        Arm("naive reward, from 95 %", "autothink", NAIVE, skewed),
+        Arm("shuffled rewards", "autothink", ("control=shuffled",), half),
+    )
+
+
+def collect(arm: Arm, extra: Settings, folder: Path, seed: int) -> dict[str, Any]:
+    """What the result file keeps of a run: rows by mode and stage, each round's think rate, and counts by
+    question."""
+    manifest = read_manifest(folder)
+    keep = ("modes", "modes_at", "e_f1")
+    rows = [
+        {k: v for k, v in r.items() if k not in ("key", "step")}
+        for r in manifest.metrics
+        if r["name"] in keep
+    ]
+    practice = [r for r in manifest.metrics if r["name"] == "practice"]
+    counts = {}
+    for key, files in unit_files(folder).items():
+        if "modes/held_out/modes:" in key:
+            table = pa.concat_tables([pq.read_table(f) for f in files]).to_pydict()
+            kept = ("mode", "level", "samples", "right", "tokens", "thinking")
+            counts[str(len(counts))] = {name: table[name] for name in kept}
+    seconds = [json.loads(line)["seconds"] for line in (folder / "timing.jsonl").read_text().splitlines()]
+    return {
+        "arm": arm.name,
+        "seed": seed,
+        "command": " ".join(["sharpen", *command(arm, extra, Path("RUN"), seed)]),
+        "base": manifest.steps["policy:0"]["result"]["version"],
+        "code": manifest.header["code"],
+        "seconds": round(sum(seconds)),
+        "rows": rows,
+        "think_rate": [round(r["think_rate"], 4) for r in practice],
+        "stages": [r["stage"] for r in rows if r["name"] == "modes" and r["mode"] == "free"],
+        "counts": counts,
+    }
+
+
+def main() -> None:
+    """Command line."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--base", default="nano")
+    parser.add_argument("--jobs", type=int, default=2)
+    parser.add_argument("--runs", type=Path, default=Path("runs/experiments"))
+    parser.add_argument("--seeds", type=int, default=SEEDS)
+    parser.add_argument("--arms", default="", help="only these, separated by semicolons")
+    args = parser.parse_args()
+    chosen = [a for a in arms() if not args.arms or a.name in args.arms.split(";")]
+    if not chosen:
+        parser.error(f"no such arm: {', '.join(arm.name for arm in arms())}")
+    needed = {arm.after[0] for arm in chosen if arm.after}
+    before = [arm for arm in bases(args.base) if arm.name in needed]
+
+    def folder(name: str, seed: int) -> Path:
+        plain = name.replace(" ", "_").replace(",", "").replace("%", "percent")
+        return args.runs / args.base / "autothink" / plain / f"seed-{seed}"
+
+    def extra(arm: Arm, seed: int) -> Settings:
+        return arm.after[1](folder(arm.after[0], seed), seed) if arm.after else ()
+
+    for some in (before, chosen):
+        jobs = [(arm, seed) for seed in range(args.seeds) for arm in some]
+        with ThreadPoolExecutor(args.jobs) as pool:
+            list(
+                pool.map(lambda job: perform(job[0], extra(*job), folder(job[0].name, job[1]), job[1]), jobs)
+            )
+    found = [collect(a, extra(a, s), folder(a.name, s), s) for a in chosen for s in range(args.seeds)]
+    given = f"--base {args.base} --seeds {args.seeds}" + (f" --arms '{args.arms}'" if args.arms else "")
+    result = {
+        "experiment": "autothink",
+        "base": args.base,
+        "command": f"python experiments/autothink.py {given}",
+        "date": datetime.datetime.now(datetime.UTC).date().isoformat(),
+        "runs": found,
+    }
+    path = RESULTS / f"autothink-{args.base}.json"
+    path.write_text(json.dumps(result, separators=(",", ":")) + "\n")
+    print(path)
+
+
+if __name__ == "__main__":
+    main()
