@@ -83,12 +83,14 @@ class Form:
             ``{i}``, its number.
         join: what stands between items.
         start: the number of the first item.
+        without: fields that it leaves out, since its model knows what they would say.
     """
 
     text: str
     each: str = "{item}"
     join: str = "\n"
     start: int = 1
+    without: tuple[str, ...] = ()
 
 
 class Words:
@@ -102,7 +104,7 @@ class Words:
             if role not in ROLES:
                 raise unknown("prompt role", role, ROLES)
             form = Form(form) if isinstance(form, str) else form
-            for field in _FIELD.findall(form.text):
+            for field in (*_FIELD.findall(form.text), *form.without):
                 if field not in ROLES[role]:
                     raise unknown(f"field of the role {role!r}", field, ROLES[role])
             self.forms[role] = form
@@ -303,8 +305,12 @@ NANO_2 = Words(
 )
 """The forms that the base ``nano-2`` was trained on (``sharpen.models.roles`` asks through them)."""
 
-MACHINES = Words("machines", {"play": Form("{question}\n{history}\n", "{first}\n{second}")})
-"""The one form that the base of ``sharpen.models.machines`` was trained on; its replies are single lines."""
+MACHINES = Words(
+    "machines",
+    {"play": Form("{advice}\n{question}\n{history}\n", "{first}\n{second}", without=("actions",))},
+)
+"""The one form that the base of ``sharpen.models.machines`` was trained on, where there is no advice; its
+replies are single lines."""
 
 WORDS = {words.name: words for words in (ENGLISH, NANO_2, MACHINES)}
 """The dialects by name."""

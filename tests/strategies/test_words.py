@@ -32,9 +32,10 @@ def texts(value):
 def test_every_field_arrives_unchanged(name, role):
     fields = {field: value(role, field) for field in ROLES[role]}
     prompt = WORDS[name].prompt(role, **fields)
-    for given in fields.values():
+    for field, given in fields.items():
         for text in texts(given):
-            assert prompt.count(text) >= 1
+            # what a dialect leaves out it says so
+            assert (text in prompt) == (field not in WORDS[name].forms[role].without)
     assert prompt.endswith("\n")
 
 
