@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from sharpen.learn.policy_gradient import LossConfig
-from sharpen.recipes.policy_gradients import Compared, compared
+from sharpen.recipes.policy_gradients import Compared, improve
 
 if TYPE_CHECKING:
     from sharpen.verbs.run import Run
@@ -24,12 +24,4 @@ class Settings(Compared):
 
 def grpo(run: Run, config: Settings) -> None:
     """Run GRPO."""
-    base = run.policy(config.model)
-    state = run.learner(base, config.optimizer)
-    run.measure(state.policy, config.exam, asking=config.asking, reward=config.reward)
-    for r in run.rounds(config.rounds):
-        rollouts = run.practise(state.policy, config.practice, asking=config.asking)
-        rollouts = compared(run, rollouts, base, config, state.step)
-        state = run.learn(state, rollouts, config.learning(rollouts), objective=config.objective)
-        if config.examined(r):
-            run.measure(state.policy, config.exam, asking=config.asking, reward=config.reward)
+    improve(run, config)

@@ -143,3 +143,16 @@ def compared(run: Run, rollouts: Rollouts, base: Policy, config: Compared, now: 
     rollouts = with_advantages(rollouts, config.advantage, keep_dead=config.loss.penalised)
     rollouts = fresh(rollouts, now=now, updates=config.updates() // config.rounds, max_lag=config.max_lag)
     return run.annotate(base, rollouts, law=config.law) if config.loss.regularised else rollouts
+
+
+def improve(run: Run, config: Compared) -> None:
+    """The loop of the recipes that compare an attempt with others; they differ in their settings alone."""
+    base = run.policy(config.model)
+    state = run.learner(base, config.optimizer)
+    run.measure(state.policy, config.exam, asking=config.asking, reward=config.reward)
+    for r in run.rounds(config.rounds):
+        rollouts = run.practise(state.policy, config.practice, asking=config.asking)
+        rollouts = compared(run, rollouts, base, config, state.step)
+        state = run.learn(state, rollouts, config.learning(rollouts), objective=config.objective)
+        if config.examined(r):
+            run.measure(state.policy, config.exam, asking=config.asking, reward=config.reward)

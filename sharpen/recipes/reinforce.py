@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from sharpen.learn.advantages import Advantage
 from sharpen.learn.policy_gradient import LossConfig
-from sharpen.recipes.policy_gradients import Compared, compared
+from sharpen.recipes.policy_gradients import Compared, improve
 
 if TYPE_CHECKING:
     from sharpen.verbs.run import Run
@@ -23,12 +23,4 @@ class Settings(Compared):
 
 def reinforce(run: Run, config: Settings) -> None:
     """Run REINFORCE."""
-    base = run.policy(config.model)
-    state = run.learner(base, config.optimizer)
-    run.measure(state.policy, config.exam, asking=config.asking, reward=config.reward)
-    for r in run.rounds(config.rounds):
-        rollouts = run.practise(state.policy, config.practice, asking=config.asking)
-        rollouts = compared(run, rollouts, base, config, state.step)
-        state = run.learn(state, rollouts, config.learning(rollouts), objective=config.objective)
-        if config.examined(r):
-            run.measure(state.policy, config.exam, asking=config.asking, reward=config.reward)
+    improve(run, config)
