@@ -67,3 +67,12 @@ class Engine(Protocol):
             hidden: also return the hidden states after each layer.
         """
         ...
+
+
+def complete(engine: Engine, policy: Policy, requests: Sequence[Request]) -> list[Completion | None]:
+    """One completion a request, in their order; None where the engine dropped one although it was asked
+    again. Which one is missing is only known by asking one by one."""
+    found = engine.generate(policy, requests)
+    if len(found) == len(requests):
+        return list(found)
+    return [next(iter(engine.generate(policy, [request])), None) for request in requests]

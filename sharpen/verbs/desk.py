@@ -13,7 +13,7 @@ import numpy as np
 from sharpen.errors import SharpenError
 from sharpen.runs.streams import Stream
 from sharpen.sample.barrier import LATER, Barrier, Later
-from sharpen.sample.engine import Engine
+from sharpen.sample.engine import Engine, complete
 from sharpen.sample.episode import Annotation, Completion, Finish, Request
 from sharpen.sample.law import SamplingLaw
 from sharpen.sample.native import check_requests
@@ -188,13 +188,8 @@ class EngineDesk:
         self.shared += len(calls) - len(fresh)
         for policy in {c.policy.version: c.policy for c in fresh.values()}.values():
             asked = [fresh[n] for n in sorted(fresh) if fresh[n].policy is policy]
-            found = self.engine.generate(policy, [c.request for c in asked])
-            if len(found) == len(asked):
-                self.drawn.known |= {c.name: f for c, f in zip(asked, found, strict=True)}
-                continue
-            for call in asked:  # which one is missing is only known by asking one by one
-                for completion in self.engine.generate(policy, [call.request]):
-                    self.drawn.known[call.name] = completion
+            found = complete(self.engine, policy, [c.request for c in asked])
+            self.drawn.known |= {c.name: f for c, f in zip(asked, found, strict=True) if f is not None}
         return [self.drawn.get(c.name) for c in calls]
 
     def _reply(

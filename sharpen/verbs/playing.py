@@ -20,6 +20,7 @@ from sharpen.runs.step import Step
 from sharpen.runs.streams import Stream
 from sharpen.sample.barrier import Barrier
 from sharpen.sample.dialogue import Dialogue
+from sharpen.sample.engine import complete
 from sharpen.sample.episode import Completion, Episode, Finish, Request
 from sharpen.sample.text import decode
 from sharpen.score.group import Groups
@@ -308,9 +309,7 @@ class _Floor:
             where.sort(key=lambda i: items[i][1].stream.names)
             engine = model.engine or self.run.engine
             asked = [items[i][1] for i in where]
-            found: Sequence[Completion | None] = engine.generate(model.policy, asked)
-            if len(found) != len(asked):  # which one is missing is only known by asking one by one
-                found = [next(iter(engine.generate(model.policy, [r])), None) for r in asked]
+            found = complete(engine, model.policy, asked)
             for i, done in zip(where, found, strict=True):
                 seat = int(items[i][1].stream.names[-2])
                 served[i] = Ended(seat, "dropped") if done is None else done
