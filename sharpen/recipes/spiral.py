@@ -75,6 +75,9 @@ class Settings(Config):
     warmup_winners=true this is learning from an expert's games."""
     warmup_winners: bool = False
     """Learn only from the seats that won."""
+    warmup_thoughts: bool = False
+    """Replies recall what the player knows and box the move: `Q check \\boxed{bet}`. What is said before the
+    move may shrink or grow later; give it room by max_new_tokens=24."""
     warmup_lr: Annotated[float, Field(gt=0)] = 1e-3
     """Learning rate of that."""
     measure_every: Positive = 20
@@ -198,7 +201,14 @@ def warmed(run: Run, state: Any, source: GameTasks, config: Settings) -> Any:
     with run.scope("warmup"):
         tasks: list[Task] = source.take("base", config.warmup_games)
         played = run.play(source, tasks, [[scripted(config.warmup_player)] * source.seats])
-        rows = taught(state.policy, source, tasks, played, winners=config.warmup_winners)
+        rows = taught(
+            state.policy,
+            source,
+            tasks,
+            played,
+            winners=config.warmup_winners,
+            thoughts=config.warmup_thoughts,
+        )
         optimizer = OptimizerConfig(lr=config.warmup_lr, warmup_steps=10)
         learning = LearnConfig(steps=config.warmup_steps, batch_rows=64, optimizer=optimizer, method="full")
         return run.learn(state, rows, learning)

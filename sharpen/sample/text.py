@@ -74,8 +74,9 @@ def render(
         few_shot: ``(question, answer)`` examples: earlier turns of a chat; in plain text blocks of
             question and answer put together as they stand.
         prefill: the start of the assistant's reply; follows the template's own generation prompt.
-        template: ``chat`` renders by the tokenizer's chat template (text becomes one user turn), ``plain``
-            continues text as it stands, ``auto`` is ``chat`` for messages and ``plain`` for text.
+        template: ``chat`` renders by the tokenizer's chat template (text becomes one user turn, without
+            the line breaks that end it), ``plain`` continues text as it stands, ``auto`` is ``chat`` for
+            messages and ``plain`` for text.
         separator: follows each block of plain text (pass ``tokenizer.eos_token`` for a model that was
             trained on documents ended by it).
 
@@ -143,7 +144,7 @@ def _conversation(
     prompt: Prompt, system: str | None, few_shot: Sequence[tuple[str, str]]
 ) -> tuple[list[Message], str]:
     """All messages, and the text of a last one of the assistant (which is not among them)."""
-    asked = [Message(role="user", content=prompt)] if isinstance(prompt, str) else list(prompt)
+    asked = [_asked(prompt)] if isinstance(prompt, str) else list(prompt)
     messages: list[Message] = []
     if asked and asked[0]["role"] == "system":
         if system:
@@ -152,11 +153,17 @@ def _conversation(
     elif system:
         messages.append({"role": "system", "content": system})
     for question, answer in few_shot:
-        messages += [Message(role="user", content=question), Message(role="assistant", content=answer)]
+        messages += [_asked(question), Message(role="assistant", content=answer)]
     started = asked.pop()["content"] if asked and asked[-1]["role"] == "assistant" else ""
     if not asked:
         raise SharpenError("a chat prompt needs a message of the user")
     return messages + asked, started
+
+
+def _asked(text: str) -> Message:
+    """Text as a user's turn. The line breaks that end it tell a base model to answer; a template has its own
+    way, and a model that learnt chats without them is worse for them."""
+    return Message(role="user", content=text.rstrip("\n"))
 
 
 def _apply_template(tokenizer: PreTrainedTokenizerBase, messages: list[Message]) -> tuple[str, str]:

@@ -164,14 +164,23 @@ def self_play(run: Run, played: Played, baselines: Mapping[Role, float], rows: S
 
 
 def taught(
-    policy: Policy, source: GameTasks, tasks: Sequence[Task], played: Played, *, winners: bool
+    policy: Policy,
+    source: GameTasks,
+    tasks: Sequence[Task],
+    played: Played,
+    *,
+    winners: bool,
+    thoughts: bool = False,
 ) -> list[Row]:
     """The moves of stored plays as texts to learn: the prompt of each turn, and the reply that writes its
-    move. ``winners``: those of seats that got more than nothing alone."""
+    move. ``winners``: those of seats that got more than nothing alone. ``thoughts``: see
+    ``GameTasks.turns``."""
     known = {task.id: task for task in tasks}
     eos, rows = policy.eos_ids[0], []
     for play in played.plays:
-        for number, turn in enumerate(source.turns(known[play.task_id], play.outcome.moves)):
+        for number, turn in enumerate(
+            source.turns(known[play.task_id], play.outcome.moves, thoughts=thoughts)
+        ):
             if winners and play.outcome.returns[turn.seat] <= 0:
                 continue
             prompt = render(policy.tokenizer, turn.shown).tokens

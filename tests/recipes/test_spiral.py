@@ -15,6 +15,7 @@ from sharpen.runs.journal import Journal
 from sharpen.runs.store import compare_exact, read_manifest, unit_files
 from sharpen.sample.fake import FakeEngine
 from sharpen.sample.policy import load_policy
+from sharpen.tasks.games.reply import action_of
 from sharpen.tasks.games.table import game_tasks
 from sharpen.tasks.play import Outcome
 from sharpen.verbs.contests import Contest, contest, profile, record, scripted, taught
@@ -103,6 +104,7 @@ def test_killed_between_steps_it_ends_the_same(tmp_path):
         ("baseline=none", "control=shuffled"),
         ("baseline=shared", "game=tictactoe", "replies=0", "max_new_tokens=4"),
         ("warmup_player=nash", "warmup_winners=true", "opponent=random"),
+        ("warmup_thoughts=true", "max_new_tokens=16", "loss.entropy_coef=0.01"),
     ],
 )
 def test_its_variants_run(changes):
@@ -238,6 +240,13 @@ def test_scripted_games_become_texts_in_the_words_of_the_game(tmp_path, policy):
     assert all(t.endswith(("\nbet<|end|>", "\ncall<|end|>")) for t in texts)
     assert all(row.arrays["weight"].sum() == len(t.split("\n")[1].replace("<|end|>", ".")) for row, t in
                zip(rows, texts, strict=True))  # fmt: skip
+    recalling = taught(policy, source, tasks, games, winners=False, thoughts=True)
+    for row, plain in zip(recalling, texts, strict=True):
+        asked, _, reply = str(policy.tokenizer.decode(row.tokens.tolist())).partition("\n")
+        known = asked.split(":")[0].split(" ", 2)[2]  # without the game's name and the seat
+        move = plain.partition("\n")[2].removesuffix("<|end|>")
+        assert reply == f"{known} \\boxed{{{move}}}<|end|>"
+        assert action_of(reply.removesuffix("<|end|>")) == f"[{move}]"
     won = taught(policy, source, tasks, games, winners=True)
     assert len(won) == 20
     assert scripted("random").spec == {"script": "random"}

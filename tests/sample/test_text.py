@@ -93,6 +93,14 @@ def test_text_can_be_one_user_turn():
     assert render(tokenizer, "hi").text == "hi"
 
 
+def test_the_line_break_that_ends_a_text_is_no_part_of_a_user_turn():
+    tokenizer, few_shot = bpe(CHATML), [("1+1\n", "2")]
+    a = render(tokenizer, "a\nb\n", template="chat", few_shot=few_shot)
+    b = render(tokenizer, "a\nb", template="chat", few_shot=[("1+1", "2")])
+    assert a.text == b.text
+    assert render(tokenizer, user("hi\n")).text != render(tokenizer, user("hi")).text  # messages as they are
+
+
 def test_a_last_assistant_message_is_a_prefill():
     tokenizer = bpe(CHATML)
     turns = (*user("the sum?"), Message(role="assistant", content="The answer"))

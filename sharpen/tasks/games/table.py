@@ -23,6 +23,13 @@ def shown(state: State) -> str:
     return state.view(state.seat) + "\n"
 
 
+def recalled(asked: str) -> str:
+    """What a player says to itself before it moves: the last line that it was shown, up to the moves that it
+    may make, without the game's name and the number of its seat."""
+    line = asked.rstrip("\n").rpartition("\n")[2]
+    return " ".join(line.partition(":")[0].split()[2:])
+
+
 class Turn(NamedTuple):
     """A move as a model would have made it: what its seat was shown, and the reply in the game's wording."""
 
@@ -80,14 +87,17 @@ class GameTasks:
             state = state.act(action)
         return self._outcome(state, moves, state.returns, ("ok",) * self.seats)
 
-    def turns(self, task: Task, moves: Sequence[tuple[int, str]]) -> list[Turn]:
-        """The legal moves of a stored play, in order."""
+    def turns(self, task: Task, moves: Sequence[tuple[int, str]], *, thoughts: bool = False) -> list[Turn]:
+        """The legal moves of a stored play, in order. ``thoughts``: a reply first recalls what its seat knows
+        (a card and the moves so far, a board), and boxes the move."""
         state, found = self.game.of(task.data["deal"]), []
         for seat, action in moves:
             if not state.allows(action):
                 break
-            word = action[1:-1] if self.game.wording == "short" else f"\\boxed{{{action}}}"
-            found.append(Turn(seat, shown(state), word))
+            asked, short = shown(state), self.game.wording == "short"
+            move = action[1:-1] if short else action
+            reply = move if short and not thoughts else f"\\boxed{{{move}}}"
+            found.append(Turn(seat, asked, f"{recalled(asked)} {reply}" if thoughts else reply))
             state = state.act(action)
         return found
 
