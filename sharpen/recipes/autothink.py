@@ -59,7 +59,7 @@ class Stage(BaseModel):
 
 
 class Warmup(BaseModel):
-    """Supervised learning of both modes, before anything is rewarded."""
+    """Supervised learning of both modes, before anything is rewarded; a text's tokens weigh 1 together."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
 
@@ -282,7 +282,9 @@ def warmed(run: Run, state: TrainState, config: Settings) -> TrainState:
             text: Any = policy.tokenizer.encode(
                 written(task, config.device, thinks=thinks), add_special_tokens=False
             )
-            rows.append(row_of_text(prompt, text, key=str(i), eos_id=eos))
+            # by tokens, thoughts would have nine tenths of the loss
+            weight = 1 / (len(text) + 1)
+            rows.append(row_of_text(prompt, text, key=str(i), weight=weight, eos_id=eos))
             thinking += thinks
         run.log("warmup", {"examples": len(rows), "think_rate": thinking / len(rows)})
         falling = decaying(max(w.steps, 11), w.lr)
