@@ -38,6 +38,11 @@ if TYPE_CHECKING:
 Share = Annotated[float, Field(ge=0, le=1)]
 Weight = Annotated[float, Field(ge=0)]
 
+CHOICE = 0.1
+"""Weight of a warm-up text's first token, which chooses its mode; the others share the rest. By tokens alone
+thoughts would have nine tenths of the loss; if they shared all of it, a short text's choice would weigh more
+than a long one's, and neither mode would be at random."""
+
 
 class Stage(BaseModel):
     """A stage's own settings."""
@@ -59,7 +64,7 @@ class Stage(BaseModel):
 
 
 class Warmup(BaseModel):
-    """Supervised learning of both modes, before anything is rewarded; a text's tokens weigh 1 together."""
+    """Supervised learning of both modes, before anything is rewarded. All texts weigh the same."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
 
@@ -282,9 +287,9 @@ def warmed(run: Run, state: TrainState, config: Settings) -> TrainState:
             text: Any = policy.tokenizer.encode(
                 written(task, config.device, thinks=thinks), add_special_tokens=False
             )
-            # by tokens, thoughts would have nine tenths of the loss
-            weight = 1 / (len(text) + 1)
-            rows.append(row_of_text(prompt, text, key=str(i), weight=weight, eos_id=eos))
+            row = row_of_text(prompt, text, key=str(i), weight=(1 - CHOICE) / len(text), eos_id=eos)
+            row.arrays["weight"][len(prompt)] = CHOICE
+            rows.append(row)
             thinking += thinks
         run.log("warmup", {"examples": len(rows), "think_rate": thinking / len(rows)})
         falling = decaying(max(w.steps, 11), w.lr)

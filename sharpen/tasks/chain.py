@@ -4,24 +4,27 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 
+from sharpen.errors import SharpenError
 from sharpen.tasks.family import ANSWER, Family, Item, derivation, final_answer
 from sharpen.tasks.task import Checked, Task
 
 _STEP = re.compile(r"(\d{1,3})([+\-*])(\d{1,2})=(\d{1,3})", re.ASCII)
 _NUMBER = re.compile(r"\d{1,3}", re.ASCII)
+_OPERATIONS = "+-*"
 
 
 @dataclass(frozen=True, slots=True)
 class ChainConfig:
-    """``min_ops .. max_ops`` operations with operands 1-9; every value stays in 0 .. ``max_value``."""
+    """``min_ops .. max_ops`` of the ``operations``, operands 1-9; every value stays in 0 .. ``max_value``."""
 
     min_ops: int
     max_ops: int
     max_value: int = 99
+    operations: str = _OPERATIONS
 
 
 def _apply(a: int, op: str, b: int) -> int:
@@ -40,6 +43,20 @@ class Chain(Family[ChainConfig]):
         4: ChainConfig(9, 12),
     }
 
+    def __init__(self, **options: Any) -> None:
+        super().__init__(**options)
+        wanted = self.config.operations
+        if not wanted or len(set(wanted)) < len(wanted) or set(wanted) - set(_OPERATIONS):
+            raise SharpenError(f"chain: operations={wanted!r} should be some of {_OPERATIONS!r}, each once")
+
+    @property
+    def spec(self) -> dict[str, Any]:
+        """JSON identity. Draws depend on it, so it has no ``operations`` where these are all."""
+        spec = super().spec
+        if spec["operations"] == _OPERATIONS:
+            del spec["operations"]
+        return spec
+
     def draw(self, rng: np.random.Generator) -> Item | None:
         value = int(rng.integers(1, 10))
         ops: list[str] = []
@@ -48,12 +65,14 @@ class Chain(Family[ChainConfig]):
         for _ in range(int(rng.integers(self.config.min_ops, self.config.max_ops + 1))):
             choices = [
                 (op, b)
-                for op in "+-*"
+                for op in self.config.operations
                 for b in range(1, 10)
                 if 0 <= _apply(value, op, b) <= self.config.max_value and (op, b) != ("*", 1)
             ]
             # an operation first, then its operand: products would be rare otherwise
             kinds = sorted({op for op, _ in choices})
+            if not kinds:
+                return None
             op = kinds[int(rng.integers(len(kinds)))]
             operands = [b for o, b in choices if o == op]
             b = operands[int(rng.integers(len(operands)))]

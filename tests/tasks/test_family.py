@@ -31,6 +31,24 @@ def test_gold_passes_and_its_steps_are_valid(family: type[Family], level: int) -
         assert source.verify(task, "").status == "unparsable"
 
 
+def test_a_chain_can_be_of_some_operations_and_of_all_it_is_what_it_was() -> None:
+    sums = Chain(level=2, operations="+-")
+    ops = {op[0] for task in sums.take("test", 50) for op in task.data["ops"]}
+    assert ops == {"+", "-"}
+    assert sums.spec["operations"] == "+-"
+    assert (
+        Chain(operations="+-*").spec == Chain().spec
+    )  # draws depend on it: shipped bases were made of these
+    assert "operations" not in Chain().spec
+    falls = Chain(
+        operations="-", min_ops=3, max_ops=3
+    )  # from 9 down; where nothing is left, another is drawn
+    assert all(falls.verify(task, task.solution).correct for task in falls.take("test", 5))
+    for bad in ("", "+/", "++"):
+        with pytest.raises(SharpenError, match=r"operations=.* should be some of '\+-\*', each once"):
+            Chain(operations=bad)
+
+
 @pytest.mark.parametrize(("family", "level"), EVERY)
 def test_items_are_pure_and_distinct(family: type[Family], level: int) -> None:
     a, b = family(level=level), family(level=level)
