@@ -107,6 +107,10 @@ class Kuhn(Game):
         }[self.payoff_by]
         return float(first), float(-first)
 
+    @property
+    def most(self) -> float:
+        return float(self.rounds * (1 + self.bet)) if self.payoff_by == "chips" else 1.0
+
     # what is seen --------------------------------------------------------------------------------
     def known(self, state: State, seat: int) -> str:
         return " ".join([str(seat), "; ".join(self._lines(state.at, seat))])

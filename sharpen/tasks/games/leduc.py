@@ -89,6 +89,10 @@ class Leduc(Game):
         lost = float(at.chips[1 - winner])
         return (lost, -lost) if winner == 0 else (-lost, lost)
 
+    @property
+    def most(self) -> float:
+        return float(1 + MOST_RAISES * sum(RAISES))
+
     # what is seen --------------------------------------------------------------------------------
     def known(self, state: State, seat: int) -> str:
         at: Table = state.at

@@ -22,14 +22,15 @@ Wording = Literal["short", "full"]
 MAX_TURNS = 50
 """Turns of all seats together after which a game is a draw (SPIRAL, arXiv 2506.24119)."""
 OFFENDER, OTHERS = -1.5, 0.5
-"""Returns where a seat made no valid move: deliberately not zero-sum (SPIRAL's code)."""
+"""Returns where a seat made no valid move, in a game that pays 1: on purpose not zero-sum (SPIRAL's code)."""
 
 
-def invalid_move(offender: int, seats: int = 2) -> tuple[float, ...]:
-    """Returns of a game that ``offender`` ended by a move that the rules do not allow."""
+def invalid_move(offender: int, seats: int = 2, *, most: float = 1.0) -> tuple[float, ...]:
+    """Returns of a game that ``offender`` ended by a move that the rules do not allow: SPIRAL's, times
+    ``most``, the game's largest payoff (``Game.most``), so that no legal loss is worse."""
     if not 0 <= offender < seats:
         raise ValueError(f"seat {offender} of {seats}")
-    return tuple(OFFENDER if seat == offender else OTHERS for seat in range(seats))
+    return tuple(most * (OFFENDER if seat == offender else OTHERS) for seat in range(seats))
 
 
 def turn_limit(seats: int = 2) -> tuple[float, ...]:
@@ -187,6 +188,11 @@ class Game:
     def seats(self) -> int:
         """How many play."""
         return 2
+
+    @property
+    def most(self) -> float:
+        """The largest payoff, and loss, that legal moves lead to."""
+        return 1.0
 
     # what every game shares ----------------------------------------------------------------------
     @property

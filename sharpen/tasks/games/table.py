@@ -82,7 +82,8 @@ class GameTasks:
                 moves.append((seat, said.text))
                 endings: list[Ending] = ["ok"] * self.seats
                 endings[seat] = "invalid_move"
-                return self._outcome(state, moves, invalid_move(seat, self.seats), endings)
+                returns = invalid_move(seat, self.seats, most=self.game.most)
+                return self._outcome(state, moves, returns, endings)
             moves.append((seat, action))
             state = state.act(action)
         return self._outcome(state, moves, state.returns, ("ok",) * self.seats)

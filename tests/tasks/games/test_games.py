@@ -80,6 +80,7 @@ def test_random_play(spec, seed):
         assert state == again
     assert states[-1].over
     assert sum(states[-1].returns) == 0
+    assert max(map(abs, states[-1].returns)) <= game.most
     assert course(game, seed) == states
 
 
@@ -254,11 +255,20 @@ def test_a_state_that_cannot_be_is_not_read(data):
         from_json(data)
 
 
+@pytest.mark.parametrize("spec", LISTED)
+def test_no_legal_loss_is_as_bad_as_an_invalid_move(spec, every):
+    game = make(spec)
+    worst = max(max(map(abs, state.returns)) for state in every[spec] if state.over)
+    assert worst == game.most
+    assert min(invalid_move(0, most=game.most)) < -worst
+
+
 # outcomes by rule -----------------------------------------------------------------------------------
 def test_the_offender_pays_and_a_long_game_is_a_draw():
     assert invalid_move(0) == (-1.5, 0.5)
     assert invalid_move(1) == (0.5, -1.5)
     assert invalid_move(1, seats=3) == (0.5, -1.5, 0.5)
+    assert invalid_move(0, most=2.0) == (-3.0, 1.0)
     with pytest.raises(ValueError, match="seat 2"):
         invalid_move(2)
     assert MAX_TURNS == 50
