@@ -94,7 +94,7 @@ def test_an_invalid_move_ends_the_play_with_the_stated_returns(tmp_path, policy)
     engine = mover(policy, lambda prompt: "raise" if "bet:" in prompt else "bet")
     played = begin(tmp_path, engine).play(source, source.take("train", 3), [[Model(policy), Model(policy)]])
     for group, play in zip(played.groups, played.plays, strict=True):
-        assert play.outcome.returns == (0.5, -1.5)
+        assert play.outcome.returns == (1.0, -3.0)
         assert play.outcome.endings == ("ok", "invalid_move")
         assert play.outcome.moves[-1] == (1, "raise")
         assert group.columns().status == (Status.OK, Status.INVALID_MOVE)
@@ -107,7 +107,7 @@ def test_an_empty_reply_is_invalid_and_gives_no_row(tmp_path, policy):
     engine = FakeEngine(lambda request: [])
     played = begin(tmp_path, engine).play(source, source.take("train", 1), [[Model(policy), RANDOM]])
     (play,) = played.plays
-    assert play.outcome.returns == (-1.5, 0.5)
+    assert play.outcome.returns == (-3.0, 1.0)
     (episode,) = played.groups[0].episodes
     assert turn_rows(episode) == []
 
