@@ -24,6 +24,7 @@ from typing import Any
 from serve import serving
 
 from sharpen.recipes.b_star import Settings as BStar
+from sharpen.recipes.grpo import Settings as Grpo
 from sharpen.runs.manifest import read_manifest
 from sharpen.runs.streams import stream
 from sharpen.sample.policy import shipped
@@ -109,6 +110,21 @@ def with_base(base: str) -> dict[str, Experiment]:
         Arm("vllm", "online_rft", (*model, "engine=vllm")),
         Arm("api", "online_rft", (*model, *served), served=True),
     )
+    own = Grpo()
+    # as many attempts in all; Online RFT's rounds are two, with two attempts a question
+    attempts = own.rounds * own.queries * own.samples
+    as_many = (f"queries={attempts // 4}", f"pool={max(attempts // 2, own.pool)}")
+    dapo = ("loss.clip_high=0.28", "loss.normaliser=tokens", "loss.kl_coef=0", "refill=3")
+    dr_grpo = ("advantage=group_mean", "loss.normaliser=constant", "loss.kl_coef=0")
+    gradients = (
+        Arm("grpo", "grpo", closely),
+        Arm("grpo, shuffled rewards", "grpo", (*closely, "control=shuffled")),
+        *(Arm(name, name, closely) for name in ("rloo", "reinforce", "ppo")),
+        Arm("ppo, shuffled rewards", "ppo", (*closely, "control=shuffled")),
+        Arm("dapo", "grpo", (*closely, *dapo)),
+        Arm("dr. grpo", "grpo", (*closely, *dr_grpo)),
+        Arm("online_rft, as many attempts", "online_rft", (*closely, *as_many)),
+    )
     # a real language model on two cores: minutes a run, so one seed
     real = ("--config", "experiments/star.toml", *model)
     star = (
@@ -119,6 +135,7 @@ def with_base(base: str) -> dict[str, Experiment]:
         "demo": Experiment(3, demo),
         "engines": Experiment(3, engines),
         "methods": Experiment(3, kin),
+        "gradients": Experiment(5, gradients),
         "star": Experiment(1, star),
         "b_star": Experiment(5, schedules),
     }
@@ -199,7 +216,7 @@ def given(args: argparse.Namespace) -> list[str]:
 def main() -> None:
     """Command line."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("experiment", choices=("demo", "engines", "methods", "star", "b_star"))
+    parser.add_argument("experiment", choices=("demo", "engines", "methods", "gradients", "star", "b_star"))
     parser.add_argument("--base", default="nano")
     parser.add_argument("--jobs", type=int, default=2)
     parser.add_argument("--runs", type=Path, default=Path("runs/experiments"))
@@ -217,7 +234,7 @@ def main() -> None:
     root = args.runs / args.base
 
     def folder(name: str, seed: int) -> Path:
-        return root / name.replace(" ", "_").replace("/", "-") / f"seed-{seed}"
+        return root / name.replace(" ", "_").replace("/", "-").replace(",", "") / f"seed-{seed}"
 
     url = ""
 

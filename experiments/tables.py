@@ -49,6 +49,7 @@ PAGES = (
     "docs/methods/b_star.md",
     "docs/methods/efficiency_steering.md",
     "docs/methods/overthinking.md",
+    "docs/methods/policy_gradients.md",
     "docs/methods/self_certainty.md",
     "docs/methods/self_efficiency.md",
     "docs/methods/self_prm.md",
@@ -185,6 +186,18 @@ def summary(result: Result) -> str:
         f"{markdown(heads, rows, left=2)}\n\nHeld-out accuracy in percent, changes in points with a 95 % "
         f"interval over seeds and questions; attempts without those on held-out questions. {caption}"
     )
+
+
+def gradients(result: Result) -> str:
+    """Policy gradients, their controls, and Online RFT."""
+    rows = [[arm.name, *ends(arm, GREEDY), *ends(arm, T1), *spent(arm)] for arm in result.arms]
+    told = [
+        f"`{name}` minus its control with shuffled rewards, paired by question: greedy "
+        f"{span(difference(result.arm(name), result.arm(f'{name}, shuffled rewards'), GREEDY))} points, "
+        f"T=1 {span(difference(result.arm(name), result.arm(f'{name}, shuffled rewards'), T1))}."
+        for name in ("grpo", "ppo")
+    ]
+    return f"{markdown(['arm', *BOTH, *SPENT], rows)}\n\n{NOTE}{result.caption}\n\n{' '.join(told)}"
 
 
 def star(result: Result) -> str:
@@ -395,6 +408,7 @@ KINDS: dict[str, tuple[str, Callable[[Result], str]]] = {
     "methods": ("methods", methods),
     "summary": ("methods", summary),
     "engines": ("engines", engines),
+    "gradients": ("gradients", gradients),
     "star": ("star", star),
     "real": ("star", real),
     "b_star": ("b_star", b_star),
