@@ -12,7 +12,7 @@ import numpy as np
 from sharpen.learn.advantages import Role
 from sharpen.learn.row import Row
 from sharpen.learn.rows import row_of_text
-from sharpen.measure.exploitability import INVALID, average, decisions, nash_conv, resampled, value
+from sharpen.measure.exploitability import INVALID, decisions, resampled, resampled_average, value
 from sharpen.sample.law import SamplingLaw
 from sharpen.sample.policy import Policy
 from sharpen.sample.text import render
@@ -69,8 +69,8 @@ def contest(
 
     For each opponent the shares of games won, drawn, lost and ended by an invalid move, and the mean return
     in each seat. Where the game is solved, ``value`` (to seat 0, both seats by the policy), ``nash_conv`` of
-    the policy with its interval, the upward bias that so many samples have on this profile, and ``nash_conv``
-    of the average with ``earlier`` profiles, in realisation weights.
+    the policy with its interval, the upward bias that so many samples have on this profile, and that of the
+    average with ``earlier`` profiles, in realisation weights, with its interval.
 
     Returns:
         The policy's profile, None where the game is not solved.
@@ -123,19 +123,20 @@ def profile(run: Run, source: GameTasks, policy: Policy, how: Contest) -> Profil
 
 def solved(run: Run, source: GameTasks, last: Profile, every: Sequence[Profile], n: int) -> dict[str, float]:
     """How far the last profile, and the average of all, are from equilibrium."""
-    again = resampled(source.game, last, n, source=run.stream("resampled"), draws=100)
-    low, high = again.interval()
-    mean = average(source.game, every)
-    illegal = float(np.mean([row.get(INVALID, 0.0) for row in last.values()]))
+    one = resampled(source.game, last, n, source=run.stream("resampled"), draws=100)
+    all_ = resampled_average(source.game, every, n, source=run.stream("resampled average"), draws=100)
+    (low, high), (low_average, high_average) = one.interval(), all_.interval()
     return {
         "value": value(source.game, last)[0],
-        "nash_conv": again.value,
+        "nash_conv": one.value,
         "nash_conv_low": low,
         "nash_conv_high": high,
-        "nash_conv_bias": again.bias,
-        "nash_conv_average": nash_conv(source.game, mean),
+        "nash_conv_bias": one.bias,
+        "nash_conv_average": all_.value,
+        "nash_conv_average_low": low_average,
+        "nash_conv_average_high": high_average,
         "profiles": float(len(every)),
-        "illegal": illegal,
+        "illegal": float(np.mean([row.get(INVALID, 0.0) for row in last.values()])),
     }
 
 
