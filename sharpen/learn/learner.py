@@ -112,7 +112,7 @@ def accumulate(
     for m, rows in enumerate(micro):
         masks = (stream or Stream(())).child("microbatch", m)
         with residual_dropout(module, dropout, masks):
-            forward = Forward(module, rows)
+            forward = Forward(module, rows, alike=not dropout)
             sums = objective(forward, rows)
         for name, seen in forward.noted.items():
             noted.setdefault(name, []).append(seen)
