@@ -28,6 +28,7 @@ BASE, SEEDS = "nano", 5
 KUHN = ("game=kuhn",)
 TICTACTOE = (
     "game=tictactoe", "replies=0", 'measured_against=["random", "minimax:epsilon=0.3"]', "max_new_tokens=4",
+    "warmup_thoughts=false",
 )  # fmt: skip
 ARMS: dict[str, tuple[str, ...]] = {
     "kuhn, RAE": KUHN,

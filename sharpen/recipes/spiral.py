@@ -58,26 +58,26 @@ class Settings(Config):
     """Turns of a round that are learnt from, drawn at random from all of them."""
     epochs: Positive = 2
     """Passes over them, one update each."""
-    loss: LossConfig = LossConfig(normaliser="constant")
-    """What is minimised; the paper's constant is the longest reply."""
-    optimizer: OptimizerConfig = OptimizerConfig(lr=3e-4, betas=(0.9, 0.95))
+    loss: LossConfig = LossConfig(normaliser="constant", entropy_coef=0.02)
+    """What is minimised; the paper's constant is the longest reply, and it has no entropy bonus."""
+    optimizer: OptimizerConfig = OptimizerConfig(lr=1e-4, betas=(0.9, 0.95))
     """AdamW and its schedule."""
     temperature: Annotated[float, Field(gt=0)] = 1.0
     """Sampling temperature of the moves."""
-    max_new_tokens: Positive = 8
+    max_new_tokens: Positive = 24
     """Longest reply of a turn, in tokens."""
     warmup_games: Count = 1000
     """Games of a scripted player that the policy learns to write moves from, before it plays; 0: none."""
-    warmup_steps: Positive = 120
+    warmup_steps: Positive = 400
     """Updates of that."""
     warmup_player: str = "random"
     """Who plays those games: random moves teach the form alone. With a player that can play, rounds=1 and
     warmup_winners=true this is learning from an expert's games."""
     warmup_winners: bool = False
     """Learn only from the seats that won."""
-    warmup_thoughts: bool = False
-    """Replies recall what the player knows and box the move: `Q check \\boxed{bet}`. What is said before the
-    move may shrink or grow later; give it room by max_new_tokens=24."""
+    warmup_thoughts: bool = True
+    """Replies recall what the player knows and then box the move: `Q check \\boxed{bet}`. What is said before
+    the move may shrink later. Without it a reply is the move alone (give it max_new_tokens=8)."""
     warmup_lr: Annotated[float, Field(gt=0)] = 1e-3
     """Learning rate of that."""
     measure_every: Positive = 20
