@@ -1,4 +1,4 @@
-"""SPIRAL's testbed: ``python experiments/spiral.py [--out DIR] [--jobs N] [--only ARM]``.
+"""SPIRAL's testbed: ``python experiments/spiral.py [--out DIR] [--jobs N] [--arms ARM;ARM]``.
 
 Claim A (a baseline for each role matters) and B (self-play against fixed opponents), on one hand of Kuhn
 poker, which can be solved, and on tic-tac-toe, whose seats are worth very different amounts; five seeds an
@@ -10,115 +10,89 @@ from __future__ import annotations
 import argparse
 import datetime
 import json
-import shlex
-import subprocess
-import sys
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from regions import RESULTS
+from run import Arm, command, perform
 
-from sharpen.measure.intervals import hierarchical_bootstrap
+from sharpen.measure.exploitability import resampled, tabulate
+from sharpen.recipes.spiral import Settings as Spiral
 from sharpen.runs.manifest import read_manifest
 from sharpen.runs.streams import stream
+from sharpen.tasks.games.registry import make
+from sharpen.tasks.games.scripted import player
 
 BASE, SEEDS = "nano", 5
+RESULT = RESULTS / f"spiral-{BASE}.json"
+CURVES = ("length", "invalid_share", "entropy", "moves")
 KUHN = ("game=kuhn",)
 TICTACTOE = (
     "game=tictactoe", "replies=0", 'measured_against=["random", "minimax:epsilon=0.3"]', "max_new_tokens=4",
     "warmup_thoughts=false",
 )  # fmt: skip
-ARMS: dict[str, tuple[str, ...]] = {
-    "kuhn, RAE": KUHN,
-    "kuhn, shared baseline": (*KUHN, "baseline=shared"),
-    "kuhn, no baseline": (*KUHN, "baseline=none"),
-    "kuhn, against random": (*KUHN, "opponent=random"),
-    "kuhn, against itself as it began": (*KUHN, "opponent=frozen"),
-    "kuhn, returns shuffled": (*KUHN, "control=shuffled"),
-    "kuhn, an equilibrium's winning games": (
-        *KUHN, "warmup_player=nash", "warmup_winners=true", "warmup_games=4000", "rounds=1",
-    ),
-    "tictactoe, RAE": TICTACTOE,
-    "tictactoe, shared baseline": (*TICTACTOE, "baseline=shared"),
-    "tictactoe, no baseline": (*TICTACTOE, "baseline=none"),
-    "tictactoe, against random": (*TICTACTOE, "opponent=random"),
-}  # fmt: skip
-"""By name: what differs from the defaults."""
-MEASURES = ("nash_conv", "nash_conv_average", "value", "random/won", "random/invalid", "frozen/won")
-MEASURES += ("minimax:epsilon=0.3/won", "minimax:epsilon=0.3/drawn", "illegal")
+EXPERT = ("warmup_player=nash", "warmup_winners=true", "warmup_games=4000", "rounds=1")
+ARMS = tuple(
+    Arm(name, "spiral", (f"model={BASE}", *settings))
+    for name, settings in {
+        "kuhn, RAE": KUHN,
+        "kuhn, shared baseline": (*KUHN, "baseline=shared"),
+        "kuhn, no baseline": (*KUHN, "baseline=none"),
+        "kuhn, against random": (*KUHN, "opponent=random"),
+        "kuhn, against itself as it began": (*KUHN, "opponent=frozen"),
+        "kuhn, returns shuffled": (*KUHN, "control=shuffled"),
+        "kuhn, an equilibrium's winning games": (*KUHN, *EXPERT),
+        "tictactoe, RAE": TICTACTOE,
+        "tictactoe, shared baseline": (*TICTACTOE, "baseline=shared"),
+        "tictactoe, no baseline": (*TICTACTOE, "baseline=none"),
+        "tictactoe, against random": (*TICTACTOE, "opponent=random"),
+    }.items()
+)
+OPPONENTS = ("random", "frozen", "minimax:epsilon=0.3")
 
 
-def command(arm: str, folder: Path, seed: int) -> list[str]:
-    """The run as a user would type it."""
-    return [
-        "sharpen",
-        "run",
-        "spiral",
-        f"model={BASE}",
-        *ARMS[arm],
-        "--out",
-        str(folder),
-        "--seed",
-        str(seed),
-    ]
-
-
-def folder_of(arm: str, seed: int, out: Path) -> Path:
+def folder_of(arm: Arm, seed: int, out: Path) -> Path:
     """Where a run lies."""
-    return out / f"{arm.replace(', ', '-').replace(' ', '_')}-{seed}"
+    return out / f"{arm.name.replace(', ', '-').replace(' ', '_')}-{seed}"
 
 
-def perform(arm: str, seed: int, out: Path) -> None:
-    """Run it, or resume it; a finished one costs nothing."""
-    folder = folder_of(arm, seed, out)
-    words = command(arm, folder, seed)
-    if (folder / "manifest.jsonl").exists():
-        words = ["sharpen", "resume", str(folder)]
-    subprocess.run([sys.executable, "-m", *words, "--plain", "--threads", "1"], check=True)
-
-
-def told(arm: str, seed: int, out: Path) -> dict[str, Any]:
+def told(arm: Arm, seed: int, out: Path) -> dict[str, Any]:
     """What a run measured: its first and last contest, all contests by round, and how it learnt."""
-    metrics = read_manifest(folder_of(arm, seed, out)).metrics
+    folder = folder_of(arm, seed, out)
+    manifest = read_manifest(folder)
     rows = {
-        name: [row for row in metrics if row["name"] == name] for name in ("contest", "self_play", "learn")
+        name: [row for row in manifest.metrics if row["name"] == name]
+        for name in ("contest", "self_play", "learn")
     }
-    norms = np.array([row["grad_norm"] for row in rows["learn"] if row["round"] > 0])
+    drop = ("key", "step", "name", *(f"{name}/return_{seat}" for name in OPPONENTS for seat in (0, 1)))
+    learnt = [row for row in rows["learn"] if row["round"] > 0]
+    seconds = [json.loads(line)["seconds"] for line in (folder / "timing.jsonl").read_text().splitlines()]
     return {
         "seed": seed,
-        "contests": rows["contest"],
-        "length": [row["length"] for row in rows["self_play"]],
-        "invalid": [row["invalid_share"] for row in rows["self_play"]],
-        "entropy": [row["entropy"] for row in rows["self_play"]],
-        # of its relative size: arms whose advantages are larger have larger gradients
-        "grad_norm_mean": float(norms.mean()) if len(norms) else None,
-        "grad_norm_variation": float(norms.std() / norms.mean()) if len(norms) else None,
+        "code": manifest.header["code"],
+        "seconds": round(sum(seconds)),
+        "contests": [{k: rounded(v) for k, v in row.items() if k not in drop} for row in rows["contest"]],
+        **{name: [rounded(row[name]) for row in rows["self_play"]] for name in CURVES},
+        "grad_norm": [rounded(row["grad_norm"]) for row in learnt],
     }
 
 
-def summary(arm: str, runs: list[dict[str, Any]]) -> dict[str, Any]:
-    """Means over seeds at the end, with intervals, of everything that was measured."""
-    found: dict[str, Any] = {}
-    for name in MEASURES:
-        first, last = ([run["contests"][i].get(name) for run in runs] for i in (0, -1))
-        if any(v is None for v in last):
-            continue
-        before = [v for v in first if v is not None]
-        found[name] = {"first": float(np.mean(before)) if before else None, **estimate(last, arm, name)}
-    for name in ("length", "invalid", "entropy"):
-        found[name] = estimate([float(np.mean(run[name][-20:])) for run in runs], arm, name)
-    for name in ("grad_norm_mean", "grad_norm_variation"):
-        found[name] = estimate([run[name] for run in runs], arm, name)
+def rounded(value: float) -> float:
+    """Five digits after the point: the file stays small."""
+    return round(value, 5)
+
+
+def known(n: int, draws: int = 400) -> list[dict[str, Any]]:
+    """How much too exploitable a profile of Kuhn poker looks from ``n`` samples in each information set."""
+    game = make("kuhn")
+    found = []
+    for name in ("nash", "random"):
+        profile = tabulate(game, player(name))
+        again = resampled(game, profile, n, source=stream("spiral", "known", name), draws=draws)
+        found.append({"profile": name, "samples": n, "nash_conv": again.value, "bias": again.bias,
+                      "error": again.error})  # fmt: skip
     return found
-
-
-def estimate(values: list[Any], *names: str) -> dict[str, Any]:
-    """Mean over seeds with its bootstrap interval, and the seeds' values."""
-    array = np.array(values, dtype=np.float64)[:, None]
-    mean, low, high = hierarchical_bootstrap(array, n=4000, stream=stream("spiral", *names))
-    return {"mean": mean, "low": low, "high": high, "seeds": array[:, 0].tolist()}
 
 
 def main() -> None:
@@ -126,31 +100,32 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--out", type=Path, default=Path("runs/spiral"))
     parser.add_argument("--jobs", type=int, default=1, help="runs at a time, one thread each")
-    parser.add_argument("--only", action="append", choices=sorted(ARMS), help="run these arms alone")
+    parser.add_argument("--seeds", type=int, default=SEEDS)
+    parser.add_argument("--arms", default="", help="only these, separated by semicolons")
     args = parser.parse_args()
-    arms = args.only or list(ARMS)
+    wanted = args.arms.split(";") if args.arms else [arm.name for arm in ARMS]
+    if unknown := set(wanted) - {arm.name for arm in ARMS}:
+        parser.error(f"unknown arm {min(unknown)!r}: {'; '.join(arm.name for arm in ARMS)}")
+    arms, seeds = [arm for arm in ARMS if arm.name in wanted], range(args.seeds)
     with ThreadPoolExecutor(args.jobs) as pool:
-        jobs = [(arm, seed) for seed in range(SEEDS) for arm in arms]
-        list(pool.map(lambda job: perform(job[0], job[1], args.out), jobs))
-    if args.only:
-        return
-    found = {
-        "made_by": "python experiments/spiral.py",
+        jobs = [(arm, seed) for seed in seeds for arm in arms]
+        list(pool.map(lambda job: perform(job[0], (), folder_of(*job, args.out), job[1]), jobs))
+    given = [f"--seeds {args.seeds}"] * (args.seeds != SEEDS) + [f"--arms '{args.arms}'"] * bool(args.arms)
+    result = {
+        "command": " ".join(["python", "experiments/spiral.py", *given]),
         "date": datetime.datetime.now(datetime.UTC).date().isoformat(),
         "base": BASE,
-        "arms": [
-            {
-                "arm": arm,
-                "command": shlex.join(command(arm, Path("DIR"), 0)),
-                "runs": (runs := [told(arm, seed, args.out) for seed in range(SEEDS)]),
-                "summary": summary(arm, runs),
+        "known": known(Spiral().replies),
+        "arms": {
+            arm.name: {
+                "command": " ".join(["sharpen", *command(arm, (), Path("RUN"), 0)]),
+                "runs": [told(arm, seed, args.out) for seed in seeds],
             }
-            for arm in ARMS
-        ],
+            for arm in arms
+        },
     }
-    path = RESULTS / f"spiral-{BASE}.json"
-    path.write_text(json.dumps(found, indent=1) + "\n", "utf-8")
-    print(f"wrote {path}")
+    RESULT.write_text(json.dumps(result, separators=(",", ":")) + "\n", "utf-8")
+    print(f"wrote {RESULT}")
 
 
 if __name__ == "__main__":
