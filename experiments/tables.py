@@ -35,6 +35,7 @@ from outcomes import (
 )
 from overthinking_tables import REGIONS as OVERTHINKING
 from regions import ROOT, markdown, update
+from spiral_tables import REGIONS as SPIRAL
 from steering import REGIONS as STEERING
 from verifiers import checks, disagreements, numbers
 
@@ -53,6 +54,7 @@ PAGES = (
     "docs/methods/self_certainty.md",
     "docs/methods/self_efficiency.md",
     "docs/methods/self_prm.md",
+    "docs/methods/spiral.md",
     "docs/strategies.md",
     "docs/methods/verbal_confidence.md",
     "docs/verifiers.md",
@@ -427,6 +429,7 @@ PLAIN = {
     **STEERING,
     **EFFICIENCY_RL,
     **OVERTHINKING,
+    **SPIRAL,
 }
 """Regions that rest on no experiment."""
 

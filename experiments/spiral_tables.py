@@ -1,0 +1,186 @@
+"""The regions of ``docs/methods/spiral.md``, from ``results/spiral-nano.json`` alone."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Sequence
+from functools import cache
+from typing import Any
+
+import numpy as np
+from regions import markdown
+from spiral import RESULT
+
+from sharpen.measure.intervals import hierarchical_bootstrap
+from sharpen.runs.streams import stream
+
+Row = dict[str, Any]
+OURS, GOAL = "kuhn, RAE", 0.3
+LATE = 50
+"""How many of the last rounds lengths, invalid moves and gradients are told of."""
+
+
+@cache
+def read() -> Row | None:
+    """The result file, None where nothing was run."""
+    return json.loads(RESULT.read_text("utf-8")) if RESULT.exists() else None
+
+
+def told(write: Callable[[Row], str]) -> Callable[[], str]:
+    """A region from the result file."""
+
+    def region() -> str:
+        found = read()
+        return "Not measured yet: run `python experiments/spiral.py`." if found is None else write(found)
+
+    return region
+
+
+def runs(found: Row, arm: str) -> list[Row]:
+    """An arm's runs, by seed."""
+    return found["arms"][arm]["runs"]
+
+
+def of(game: str, found: Row) -> list[str]:
+    """The arms of a game."""
+    return [arm for arm in found["arms"] if arm.startswith(f"{game},")]
+
+
+def ends(found: Row, arm: str, name: str) -> tuple[list[float], list[float]]:
+    """A measure of the first and of the last contest, by seed."""
+    first, last = ([run["contests"][i].get(name, np.nan) for run in runs(found, arm)] for i in (0, -1))
+    return first, last
+
+
+def late(found: Row, arm: str, name: str) -> list[float]:
+    """A curve's mean over the last rounds, by seed."""
+    return [float(np.mean(run[name][-LATE:])) for run in runs(found, arm)]
+
+
+def mean(values: Sequence[float], form: str = ".3f", scale: float = 1.0) -> str:
+    """The mean over seeds with its 95 % interval, ``-`` where it was not measured."""
+    if np.isnan(values).any():
+        return "-"
+    array = scale * np.asarray(values, dtype=np.float64)[:, None]
+    middle, low, high = hierarchical_bootstrap(array, stream=stream("spiral", "tables"))
+    return f"{middle:{form}} ({low:{form}} to {high:{form}})"
+
+
+def caption(found: Row) -> str:
+    """Where the numbers come from."""
+    seeds = len(next(iter(found["arms"].values()))["runs"])
+    return f"`{found['command']}`, {seeds} seeds, base {found['base']}, {found['date']}."
+
+
+def seeds(found: Row) -> str:
+    """Self-play with RAE on Kuhn poker, seed by seed."""
+    rows = []
+    for run in runs(found, OURS):
+        first, last = run["contests"][0], run["contests"][-1]
+        rows.append(
+            [
+                f"{run['seed']}",
+                f"{first['value']:+.3f}",
+                f"{first['nash_conv']:.3f}",
+                f"{last['value']:+.3f}",
+                _between(last, "nash_conv"),
+                f"{last['nash_conv_bias']:+.4f}",
+                _between(last, "nash_conv_average"),
+                f"{100 * last['illegal']:.1f}",
+                f"{run['seconds'] / 60:.0f}",
+            ]
+        )
+    heads = ["seed", "start: value", "NashConv", "end: value", "NashConv", "its bias", "of the average", "no valid move, %",
+             "minutes"]  # fmt: skip
+    average = [run["contests"][-1]["nash_conv_average"] for run in runs(found, OURS)]
+    bias = "; ".join(
+        f"of {known['profile']} play, {known['nash_conv']:.3f} in truth, {known['bias']:+.4f}"
+        for known in found["known"]
+    )
+    return (
+        f"{markdown(heads, rows)}\n\nFrom {found['known'][0]['samples']} replies in each of 12 information sets at a "
+        "time, intervals of 95 % by drawing these again. The average is over every measured policy, in realisation "
+        f"weights. How much too large such an estimate is, on known profiles: {bias}. Minutes are of one thread, two "
+        f"runs at a time on a machine that had other work too. {caption(found)}\n\nNashConv of the average policy, mean "
+        f"over seeds: {mean(average)}. Below {GOAL} in {sum(v < GOAL for v in average)} of {len(average)} seeds."
+    )
+
+
+def _between(row: Row, name: str) -> str:
+    return f"{row[name]:.3f} ({row[f'{name}_low']:.3f} to {row[f'{name}_high']:.3f})"
+
+
+def kuhn(found: Row) -> str:
+    """Every arm on Kuhn poker."""
+    rows = [
+        [
+            arm.partition(", ")[2],
+            mean(ends(found, arm, "nash_conv")[1]),
+            mean(ends(found, arm, "nash_conv_average")[1]),
+            mean(ends(found, arm, "random/won")[1], ".1f", 100),
+            mean(ends(found, arm, "frozen/won")[1], ".1f", 100),
+            mean(ends(found, arm, "illegal")[1], ".1f", 100),
+        ]
+        for arm in of("kuhn", found)
+    ]
+    heads = [
+        "arm",
+        "NashConv, last",
+        "average",
+        "won against random, %",
+        "against itself as it began, %",
+        "no valid move, %",
+    ]
+    return f"{markdown(heads, rows)}\n\nMeans over seeds with 95 % intervals. {caption(found)}"
+
+
+def roles(found: Row) -> str:
+    """With a baseline for each role, with one for both, and without."""
+    rows = []
+    for game in ("kuhn", "tictactoe"):
+        with_rae = variance(found, f"{game}, RAE")
+        for name in ("RAE", "shared baseline", "no baseline"):
+            arm = f"{game}, {name}"
+            if arm not in found["arms"]:
+                continue
+            spread = variance(found, arm)
+            first = [run["length"][0] for run in runs(found, arm)]
+            rows.append(
+                [
+                    game,
+                    name,
+                    f"{np.mean(spread):.4f}",
+                    f"{np.mean(spread) / np.mean(with_rae):.2f}",
+                    mean(relative(found, arm), ".2f"),
+                    mean(late(found, arm, "invalid_share"), ".1f", 100),
+                    f"{np.mean(first):.1f}",
+                    mean(late(found, arm, "length"), ".1f"),
+                    mean(ends(found, arm, "random/won")[1], ".1f", 100),
+                    mean(_not_lost(found, arm), ".1f", 100),
+                ]
+            )
+    heads = ["game", "baseline", "variance of the gradient norm", "times RAE's", "standard deviation / mean",
+             "games ended by an invalid move, %", "tokens a reply: first round", f"last {LATE}",
+             "won against random, %", "not lost against minimax, %"]  # fmt: skip
+    return f"{markdown(heads, rows, left=2)}\n\nMeans over seeds with 95 % intervals. {caption(found)}"
+
+
+def variance(found: Row, arm: str) -> list[float]:
+    """Of the gradient norm over rounds, by seed."""
+    return [float(np.var(run["grad_norm"])) for run in runs(found, arm)]
+
+
+def relative(found: Row, arm: str) -> list[float]:
+    """Standard deviation of the gradient norm over its mean: arms whose advantages are larger have larger
+    gradients."""
+    return [float(np.std(run["grad_norm"]) / np.mean(run["grad_norm"])) for run in runs(found, arm)]
+
+
+def _not_lost(found: Row, arm: str) -> list[float]:
+    name = "minimax:epsilon=0.3"
+    won, drawn = (ends(found, arm, f"{name}/{end}")[1] for end in ("won", "drawn"))
+    return [a + b for a, b in zip(won, drawn, strict=True)]
+
+
+REGIONS = {"spiral_seeds": told(seeds), "spiral_kuhn": told(kuhn), "spiral_roles": told(roles)}
+"""The regions of ``docs/methods/spiral.md``."""
