@@ -90,19 +90,20 @@ def seeds(found: Row) -> str:
                 f"{run['seconds'] / 60:.0f}",
             ]
         )
-    heads = ["seed", "start: value", "NashConv", "end: value", "NashConv", "its bias", "of the average", "no valid move, %",
-             "minutes"]  # fmt: skip
+    heads = ["seed", "start: value", "NashConv", "end: value", "NashConv", "its bias", "of the average",
+             "no valid move, %", "minutes"]  # fmt: skip
     average = [run["contests"][-1]["nash_conv_average"] for run in runs(found, OURS)]
     bias = "; ".join(
         f"of {known['profile']} play, {known['nash_conv']:.3f} in truth, {known['bias']:+.4f}"
         for known in found["known"]
     )
     return (
-        f"{markdown(heads, rows)}\n\nFrom {found['known'][0]['samples']} replies in each of 12 information sets at a "
-        "time, intervals of 95 % by drawing these again. The average is over every measured policy, in realisation "
-        f"weights. How much too large such an estimate is, on known profiles: {bias}. Minutes are of one thread, two "
-        f"runs at a time on a machine that had other work too. {caption(found)}\n\nNashConv of the average policy, mean "
-        f"over seeds: {mean(average)}. Below {GOAL} in {sum(v < GOAL for v in average)} of {len(average)} seeds."
+        f"{markdown(heads, rows)}\n\nFrom {found['known'][0]['samples']} replies in each of 12 information "
+        "sets, intervals of 95 % by drawing these again. The average is over every measured policy, in "
+        f"realisation weights. How much too large such an estimate is, on known profiles: {bias}. Minutes are "
+        f"of one thread, on a machine that had other work too. {caption(found)}\n\nNashConv of the average "
+        f"policy, mean over seeds: {mean(average)}. Below {GOAL} in {sum(v < GOAL for v in average)} of "
+        f"{len(average)} seeds."
     )
 
 
