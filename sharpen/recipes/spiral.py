@@ -7,15 +7,17 @@ turn of both seats.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
 import numpy as np
-from pydantic import Field
+from pydantic import Field, field_validator
 
 from sharpen.learn.advantages import Role, over_turns, role_advantages
 from sharpen.learn.config import LearnConfig, OptimizerConfig
 from sharpen.learn.policy_gradient import LossConfig, PolicyGradient
+from sharpen.learn.rollouts import Rollouts
 from sharpen.recipes.settings import Count, Positive
 from sharpen.runs.config import Config
 from sharpen.sample.law import SamplingLaw
@@ -58,8 +60,8 @@ class Settings(Config):
     """Turns of a round that are learnt from, drawn at random from all of them."""
     epochs: Positive = 2
     """Passes over them, one update each."""
-    loss: LossConfig = LossConfig(normaliser="constant", entropy_coef=0.02)
-    """What is minimised; the paper's constant is the longest reply, and it has no entropy bonus."""
+    loss: LossConfig = LossConfig(normaliser="constant", kl_coef=0.05, kl_estimator="k2")
+    """What is minimised; its constant is the longest reply. The divergence from the base is ours."""
     optimizer: OptimizerConfig = OptimizerConfig(lr=1e-4, betas=(0.9, 0.95))
     """AdamW and its schedule."""
     temperature: Annotated[float, Field(gt=0)] = 1.0
@@ -95,6 +97,13 @@ class Settings(Config):
         "rounds": 2, "games": 8, "batch_turns": 12, "warmup_games": 20, "warmup_steps": 3, "measure_every": 1,
         "measured_games": 4, "replies": 4,
     }  # fmt: skip
+
+    @field_validator("loss")
+    @classmethod
+    def _after_the_roles(cls, loss: LossConfig) -> LossConfig:
+        if loss.penalised:
+            raise ValueError("loss.kl_in=reward would move the roles' baselines: take loss.kl_in=loss")
+        return loss
 
     @property
     def law(self) -> SamplingLaw:
@@ -142,7 +151,9 @@ def spiral(run: Run, config: Settings) -> None:
         tasks = source.take("train", config.games, start=(r - 1) * config.games)
         played = run.play(source, tasks, tables(state.policy, base, config))
         rows, baselines = learnable(run, source, played, baselines, config)
-        self_play(run, played, baselines, rows)
+        if config.loss.regularised:
+            rows = run.annotate(base, rows, law=config.law)
+        self_play(run, played, baselines, rows.rows)
         objective = PolicyGradient(config.loss, config.law, config.max_new_tokens)
         state = run.learn(state, rows, config.learning, objective=objective)
         if config.measured(r):
@@ -164,11 +175,11 @@ def tables(policy: Policy, base: Policy, config: Settings) -> list[list[Player]]
 
 def learnable(
     run: Run, source: GameTasks, played: Played, baselines: Mapping[Role, float], config: Settings
-) -> tuple[list[Row], dict[Role, float]]:
+) -> tuple[Rollouts, dict[Role, float]]:
     """The turns of a round that are learnt from, with their advantages, and the baselines afterwards.
 
     Advantages of exactly 0 give no row. Of more rows than ``batch_turns`` as many are drawn, without
-    replacement.
+    replacement. The ledger counts turns: ``unknown`` of plays that failed, ``dead``, ``undrawn``, ``kept``.
     """
     from sharpen.learn.turns import turn_rows, with_advantage
     from sharpen.select.controls import shuffle_rewards
@@ -184,12 +195,19 @@ def learnable(
     if config.baseline == "none":
         found, after = np.array(returns), {}
     rows: list[Row] = []
+    gone: Counter[str] = Counter()
     for (episode, verdict), advantage in zip(scored, found, strict=True):
-        made = [] if verdict.status.unknown else turn_rows(episode)
+        made = turn_rows(episode)
+        if verdict.status.unknown:
+            gone["unknown"] += len(made)
+            continue
         each = over_turns(float(advantage), len(made), config.gamma)
+        gone["dead"] += int((each == 0).sum())
         rows += [with_advantage(row, a) for row, a in zip(made, each, strict=True) if a]
-    drawn = run.stream("turns").generator().permutation(len(rows))[: config.batch_turns]
-    return [rows[i] for i in sorted(drawn)], after
+    drawn = sorted(run.stream("turns").generator().permutation(len(rows))[: config.batch_turns])
+    gone["undrawn"] = len(rows) - len(drawn)
+    ledger = {"sampled": len(drawn) + gone.total(), **gone, "kept": len(drawn)}
+    return Rollouts(tuple(rows[i] for i in drawn), ledger), after
 
 
 def warmed(run: Run, state: Any, source: GameTasks, config: Settings) -> Any:

@@ -182,7 +182,8 @@ def test_a_draw_is_worth_what_the_baseline_is_not_and_nothing_else_is_left_out(t
     # a return that equals its baseline leaves no row, and no row leaves the state as it is
     name, seat = next(iter(after))
     rows, _ = learnable(run, source, games, {(name, seat): -1.5}, config)
-    assert rows == []
+    assert rows.rows == ()
+    assert rows.ledger == {"sampled": 1, "dead": 1, "undrawn": 0, "kept": 0}
     state = run.learner(policy)
     assert run.learn(state, rows, config.learning).policy.version == policy.version
 
