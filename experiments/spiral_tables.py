@@ -101,8 +101,8 @@ def seeds(found: Row) -> str:
         f"{markdown(heads, rows)}\n\nFrom {found['known'][0]['samples']} replies in each of 12 information "
         "sets, intervals of 95 % by drawing these again. The average is over every measured policy, in "
         f"realisation weights. How much too large such an estimate is, on known profiles: {bias}. Minutes "
-        f"are of one thread, on a machine that had other work too. {caption(found)}\n\nNashConv of the average "
-        f"policy, mean over seeds: {mean(average)}. Below {GOAL} in {sum(v < GOAL for v in average)} of "
+        f"are of one thread, on a machine that had other work too. {caption(found)}\n\nNashConv of the "
+        f"average policy, mean over seeds: {mean(average)}. Below {GOAL} in {sum(v < GOAL for v in average)} of "
         f"{len(average)} seeds."
     )
 
