@@ -68,7 +68,7 @@ class Warmup(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
 
-    steps: Count = 400
+    steps: Count = 800
     """Optimizer updates; 0: none."""
     questions: Positive = 4000
     """Questions with a worked solution, from the split that nothing else uses."""
@@ -85,7 +85,7 @@ class Warmup(BaseModel):
 class Settings(Compared):
     """Settings of AutoThink."""
 
-    tasks: str = "chain:level=1,min_ops=1,max_ops=6,max_value=20"
+    tasks: str = "chain:level=1,min_ops=1,max_ops=12,operations=+"
     """Where questions come from: a family with its parameters, reasoning_gym:NAME, or a file (jsonl:PATH)."""
     template: Literal["auto", "chat", "plain"] = "chat"
     """How prompts are rendered: chat goes through the tokenizer's template, in which nano thinks."""
@@ -119,9 +119,9 @@ class Settings(Compared):
     """What gives a model of this size both modes at random."""
     pool: Positive = 2048
     """Distinct training questions; rounds walk through them, newly shuffled each time through."""
-    queries: Positive = 32
+    queries: Positive = 16
     """Questions attempted a round."""
-    max_new_tokens: Positive = 96
+    max_new_tokens: Positive = 128
     """Longest attempt, in tokens."""
     loss: LossConfig = LossConfig(entropy_coef=0.001)
     """What is minimised: clipped ratios, over all tokens of an update."""
