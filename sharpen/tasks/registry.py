@@ -13,6 +13,7 @@ from sharpen.tasks.rows import KINDS
 from sharpen.tasks.task import TaskSource
 
 FAMILIES: dict[str, str] = {
+    "cases": "sharpen.tasks.cases:Cases",
     "chain": "sharpen.tasks.chain:Chain",
     "countdown": "sharpen.tasks.countdown:Countdown",
     "keydoor": "sharpen.tasks.keydoor:Keydoor",

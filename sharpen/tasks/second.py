@@ -24,7 +24,7 @@ _WORDS = re.compile(r"-?\d+")
 def opinion(family: str) -> Callable[[Task, str], bool] | None:
     """The second check of a family, None for a source that has none."""
     known = {"countdown": countdown, "chain": chain, "order": order, "keydoor": keydoor, "lookup": lookup}
-    return {**known, "machine": machine, "facts": facts}.get(family)
+    return {**known, "machine": machine, "facts": facts, "cases": cases}.get(family)
 
 
 def countdown(task: Task, completion: str) -> bool:
@@ -46,6 +46,15 @@ def chain(task: Task, completion: str) -> bool:
         n = int(step[1:])
         value = {"+": value + n, "-": value - n, "*": value * n}[step[0]]
     return _answer(completion) == str(value)
+
+
+def cases(task: Task, completion: str) -> bool:
+    """The stake times how many more of the cards lie below the own one than above it."""
+    _, own, stake, *held = prompt_text(task.prompt).replace(":", "").split()
+    order = ("AKQJT98765432").find
+    above = sum(order(card) < order(own) for card in held)
+    worth = int(stake) * (len(held) - 2 * above)
+    return _answer(completion) in (str(worth), f"{worth:+d}" if worth else "0")
 
 
 def order(task: Task, completion: str) -> bool:

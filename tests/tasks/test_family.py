@@ -1,5 +1,6 @@
 """The own families: pure items, checkers that cannot be fooled or broken, steps that are judged."""
 
+from dataclasses import replace
 from fractions import Fraction
 
 import pytest
@@ -7,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sharpen.errors import SharpenError
+from sharpen.tasks.cases import RANKS, Cases
 from sharpen.tasks.chain import Chain
 from sharpen.tasks.countdown import Countdown
 from sharpen.tasks.expression import Node, parse
@@ -16,7 +18,7 @@ from sharpen.tasks.order import Order
 from sharpen.tasks.splits import split_of
 from sharpen.tasks.task import GoldIsHidden, Message, hidden, hint
 
-FAMILIES = (Chain, Countdown, Facts, Order)
+FAMILIES = (Cases, Chain, Countdown, Facts, Order)
 EVERY = [pytest.param(f, level, id=f"{f.name}-{level}") for f in FAMILIES for level in f.levels]
 
 
@@ -130,6 +132,34 @@ def test_order_steps_follow_from_the_clues_alone() -> None:
     order = task.answer
     assert source.steps(task, f"{order[0]}\n{order[:2]}\n{ANSWER}{order}") == [True, True]
     assert source.steps(task, f"{order[1]}\n{ANSWER}{order}") == [False]
+
+
+def test_cases_are_compared_and_added_up_in_any_order() -> None:
+    source = Cases(level=2)
+    for task in source.take("test", 40):
+        own, stake, held = (task.data[k] for k in ("own", "stake", "held"))
+        assert task.prompt == f"Cases {own} {stake}: {' '.join(held)}\n"
+        assert len({own, *held}) == 4
+        won = [RANKS.index(own) > RANKS.index(card) for card in held]
+        lines = [f"{card} {'+' if w else '-'}{stake}" for card, w in zip(held, won, strict=True)]
+        assert task.solution == "\n".join([*lines, f"{ANSWER}{stake * (2 * sum(won) - 3)}"])
+        assert (task.prompt + task.solution).replace("\n", "").isprintable()
+        back = "\n".join([*reversed(lines), f"{ANSWER}+1"])
+        assert source.steps(task, back) == [True] * 3
+        assert not source.verify(task, back).correct
+        # a case twice, a case of another sign, a card that is no case
+        other = lines[0].translate(str.maketrans("+-", "-+"))
+        assert source.steps(task, "\n".join([lines[1], lines[1], other, f"{own} +{stake}"])) == [
+            True, False, False, False,
+        ]  # fmt: skip
+        turned = replace(task, data={**task.data, "held": held[::-1]})
+        assert source.canonical(turned) == source.canonical(task)
+        worth = stake * (2 * sum(won) - 3)
+        assert source.verify(task, f"{ANSWER}{worth:+d}").correct
+        assert source.canonical_answer(task, f"{ANSWER}{worth:+d}") == task.answer
+    for bad in (0, 13):
+        with pytest.raises(SharpenError, match=f"cases={bad} should be 1 to 12"):
+            Cases(cases=bad)
 
 
 def numbers() -> st.SearchStrategy[Node]:
