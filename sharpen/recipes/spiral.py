@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 import numpy as np
 from pydantic import Field, field_validator
 
+from sharpen.errors import SharpenError
 from sharpen.learn.advantages import Role, over_turns, role_advantages
 from sharpen.learn.config import LearnConfig, OptimizerConfig
 from sharpen.learn.policy_gradient import LossConfig, PolicyGradient
@@ -21,6 +22,10 @@ from sharpen.learn.rollouts import Rollouts
 from sharpen.recipes.settings import Count, Positive
 from sharpen.runs.config import Config
 from sharpen.sample.law import SamplingLaw
+from sharpen.select.controls import gold_only
+from sharpen.tasks.registry import make
+from sharpen.tasks.splits import assert_disjoint
+from sharpen.verbs.asking import Asking, Exam, Reward
 
 if TYPE_CHECKING:
     from sharpen.learn.row import Row
@@ -82,6 +87,15 @@ class Settings(Config):
     the move may shrink later. Without it a reply is the move alone (give it max_new_tokens=8)."""
     warmup_lr: Annotated[float, Field(gt=0)] = 1e-3
     """Learning rate of that."""
+    transfer: str = ""
+    """A task that no game rewards, cases:level=2. Its worked solutions are learnt in the warm-up, among the
+    games' moves, and never again; its held-out questions are answered with every contest."""
+    transfer_texts: Count = 2000
+    """How many worked solutions, from the split that nothing else uses."""
+    transfer_questions: Positive = 200
+    """Held-out questions of it, answered greedily and once at temperature 1."""
+    transfer_tokens: Positive = 64
+    """Longest answer to one, in tokens."""
     measure_every: Positive = 20
     """Rounds between measurements; there is one before the first round and one after the last in any case."""
     measured_games: Count = 200
@@ -95,7 +109,8 @@ class Settings(Config):
 
     TINY: ClassVar[Mapping[str, Any]] = {
         "rounds": 2, "games": 8, "batch_turns": 12, "warmup_games": 20, "warmup_steps": 3, "measure_every": 1,
-        "measured_games": 4, "replies": 4,
+        "measured_games": 4, "replies": 4, "transfer_texts": 20, "transfer_questions": 6,
+        "transfer_tokens": 32,
     }  # fmt: skip
 
     @field_validator("loss")
@@ -123,17 +138,31 @@ class Settings(Config):
         """How a round learns."""
         return LearnConfig(steps=self.epochs, batch_rows=self.batch_turns, method="full")
 
+    @property
+    def exam(self) -> Exam:
+        """The held-out questions of the task that no game rewards."""
+        return Exam(self.transfer, self.transfer_questions, self.transfer_questions, 1)
+
+    @property
+    def asking(self) -> Asking:
+        """How they are put."""
+        return Asking(self.transfer_tokens)
+
     def measured(self, r: int) -> bool:
         """Whether round ``r`` (from 1) ends with a measurement."""
         return r % self.measure_every == 0 or r == self.rounds
 
     def plan(self) -> dict[str, Any]:
         """Derived numbers."""
-        return {
+        found = {
             "rounds": self.rounds,
             "games": self.rounds * self.games,
             "updates": self.rounds * self.epochs,
         }
+        if self.transfer:
+            exams = 1 + sum(self.measured(r) for r in range(1, self.rounds + 1))
+            found["samples_held_out"] = exams * (self.exam.n + self.exam.sampled * self.exam.samples)
+        return found
 
 
 def spiral(run: Run, config: Settings) -> None:
@@ -146,6 +175,7 @@ def spiral(run: Run, config: Settings) -> None:
     base, state = state.policy, state.fresh_optimizer(config.optimizer)
     baselines: dict[Role, float] = {}
     contest(run, source, base, base, config.contest, [])
+    examined(run, base, config)
     profiles: list[Profile] = []  # the policy as it began is no part of what self-play averages over
     for r in run.rounds(config.rounds):
         tasks = source.take("train", config.games, start=(r - 1) * config.games)
@@ -159,6 +189,7 @@ def spiral(run: Run, config: Settings) -> None:
         if config.measured(r):
             found = contest(run, source, state.policy, base, config.contest, profiles)
             profiles += [] if found is None else [found]
+            examined(run, state.policy, config)
 
 
 def tables(policy: Policy, base: Policy, config: Settings) -> list[list[Player]]:
@@ -211,29 +242,47 @@ def learnable(
 
 
 def warmed(run: Run, state: Any, source: GameTasks, config: Settings) -> Any:
-    """The state after it has learnt from scripted games how moves are written."""
+    """The state after it has learnt from scripted games how moves are written, and the task that no game
+    rewards from worked solutions; one step learns both."""
     from sharpen.verbs.contests import scripted, taught
 
-    if not config.warmup_games:
+    if not config.warmup_games and not config.transfer:
         return state
+    rows: list[Row] = []
     with run.scope("warmup"):
-        tasks: list[Task] = source.take("base", config.warmup_games)
-        played = run.play(source, tasks, [[scripted(config.warmup_player)] * source.seats])
-        rows = taught(
-            state.policy,
-            source,
-            tasks,
-            played,
-            winners=config.warmup_winners,
-            thoughts=config.warmup_thoughts,
-        )
+        if config.warmup_games:
+            tasks: list[Task] = source.take("base", config.warmup_games)
+            played = run.play(source, tasks, [[scripted(config.warmup_player)] * source.seats])
+            rows += taught(
+                state.policy,
+                source,
+                tasks,
+                played,
+                winners=config.warmup_winners,
+                thoughts=config.warmup_thoughts,
+            )
+        rows += worked(run, state.policy, config) if config.transfer else []
         optimizer = OptimizerConfig(lr=config.warmup_lr, warmup_steps=10)
         learning = LearnConfig(steps=config.warmup_steps, batch_rows=64, optimizer=optimizer, method="full")
         return run.learn(state, rows, learning)
 
 
+def worked(run: Run, policy: Policy, config: Settings) -> list[Row]:
+    """Worked solutions of the task that no game rewards, to learn."""
+    from sharpen.verbs.learning import rows_of
+
+    tasks = run.source(config.transfer).take("base", config.transfer_texts)
+    return rows_of(policy, gold_only(tasks, len(tasks), run.stream("worked")), config.asking)
+
+
+def examined(run: Run, policy: Policy, config: Settings) -> None:
+    """The row ``held_out`` of ``metrics.jsonl``: how well that task is done."""
+    if config.transfer:
+        run.measure(policy, config.exam, asking=config.asking, reward=Reward())
+
+
 def check(config: Settings) -> Made:
-    """Model, game and players: what is wrong is said before anything is written."""
+    """Model, game, players and task: what is wrong is said before anything is written."""
     from sharpen.sample.policy import load_policy
     from sharpen.tasks.games.scripted import player
     from sharpen.tasks.games.table import game_tasks
@@ -243,4 +292,13 @@ def check(config: Settings) -> Made:
     scripts = [config.warmup_player, *config.measured_against]
     for name in scripts + ([] if config.opponent in ("self", "frozen") else [config.opponent]):
         player(name)
-    return Made({config.model: load_policy(config.model)})
+    sources = {}
+    if config.transfer:
+        sources[config.transfer] = source = make(config.transfer)
+        texts = source.take("base", config.transfer_texts)
+        if any(task.solution is None for task in texts):
+            raise SharpenError(
+                f"transfer={config.transfer}: not every question has a worked solution to learn"
+            )
+        assert_disjoint(texts, source.take(config.exam.split, config.exam.n), source.canonical)
+    return Made({config.model: load_policy(config.model)}, sources)

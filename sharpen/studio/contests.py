@@ -25,9 +25,11 @@ SHARES = ("won", "drawn", "lost", "invalid")
 
 
 def outcome_parts(metrics: Sequence[Mapping[str, Any]], gains: Sequence[Any]) -> list[Any]:
-    """What a run came to: its contests where it played, else what was gained."""
+    """What a run came to: its contests where it played, and what was gained on questions."""
     rows = [row for row in metrics if row.get("name") == CONTEST]
-    return [contest_table(rows)] if rows else [gain_table(gains)]
+    if not rows:
+        return [gain_table(gains)]
+    return [contest_table(rows), *(["", gain_table(gains)] if gains else [])]
 
 
 def contest_table(rows: Sequence[Mapping[str, Any]]) -> Table:

@@ -10,7 +10,7 @@ import pytest
 from sharpen.errors import SharpenError
 from sharpen.measure.exploitability import INVALID, nash_conv
 from sharpen.recipes.execute import execute
-from sharpen.recipes.spiral import Settings, learnable, tables
+from sharpen.recipes.spiral import Settings, learnable, tables, warmed, worked
 from sharpen.runs.journal import Journal
 from sharpen.runs.store import compare_exact, read_manifest, unit_files
 from sharpen.sample.fake import FakeEngine
@@ -18,6 +18,7 @@ from sharpen.sample.policy import load_policy
 from sharpen.tasks.games.reply import action_of
 from sharpen.tasks.games.table import game_tasks
 from sharpen.tasks.play import Outcome
+from sharpen.tasks.registry import make
 from sharpen.verbs.contests import Contest, contest, profile, record, scripted, taught
 from sharpen.verbs.playing import Play
 from sharpen.verbs.run import Run
@@ -113,12 +114,78 @@ def test_its_variants_run(changes):
 
 @pytest.mark.parametrize(
     ("change", "told"),
-    [("game=kunh", "kuhn"), ("opponent=minimx", "minimax"), ("warmup_player=rondom", "random")],
+    [
+        ("game=kunh", "kuhn"),
+        ("opponent=minimx", "minimax"),
+        ("warmup_player=rondom", "random"),
+        ("transfer=cses", "did you mean 'cases'"),
+        ("transfer=cases:levl=2", "did you mean 'level'"),
+        ("transfer=reasoning_gym:leg_counting", "not every question has a worked solution"),
+    ],
 )
 def test_a_name_that_is_wrong_is_told_before_anything_is_written(tmp_path, change, told):
     with pytest.raises(SharpenError, match=told):
         execute("spiral", settings("spiral", change), tmp_path / "run")
     assert not (tmp_path / "run").exists()
+
+
+# a task that no game rewards --------------------------------------------------------------------------
+TRANSFER = "transfer=cases:level=2"
+
+
+def test_a_task_is_learnt_in_the_warm_up_alone_and_measured_with_every_contest():
+    folder = finished("spiral", TRANSFER)
+    told = metrics(folder)
+    found = rows_of(told, "held_out")
+    assert [row["round"] for row in found] == [row["round"] for row in rows_of(told, "contest")] == [0, 1, 2]
+    assert all(row["n_questions"] == row["n_samples"] == 6 for row in found)
+    # what is asked is what was held out
+    asked = pq.read_table(unit_files(folder)["held_out/sample:0"][0])["task_id"].to_pylist()
+    assert asked == [task.id for task in make("cases:level=2").take("test", 6)]
+    drawn = [line["result"]["samples"] for key, line in steps(folder, "sample").items() if "held_out" in key]
+    assert settings("spiral", TRANSFER).plan()["samples_held_out"] == sum(drawn)
+    assert "samples_held_out" not in settings("spiral").plan()
+
+
+def test_a_task_that_is_measured_changes_nothing_else():
+    """Without it the steps are those of a run that knows of none; with it, only the warm-up learns more."""
+    plain, folder = finished("spiral"), finished("spiral", TRANSFER)
+    known, found = (read_manifest(f).steps for f in (plain, folder))
+    assert [key for key in found if "held_out" not in key] == list(known)
+    assert found["warmup/play:0"] == known["warmup/play:0"]
+    texts = settings("spiral", TRANSFER).transfer_texts
+    more, fewer = (s["warmup/learn:0"]["result"]["rows"] for s in (found, known))
+    assert more == fewer + texts
+    # later rows are turns of games, and no more than a round's
+    turns = [row["rows"] for row in rows_of(metrics(folder), "self_play")]
+    assert [line["result"]["rows"] for line in steps(folder, "learn", "round-").values()] == turns
+    assert all("selection_kept" in row for row in rows_of(metrics(folder), "learn") if row["round"])
+
+
+def test_worked_solutions_are_learnt_in_the_words_of_the_task(tmp_path, policy):
+    run = begin(tmp_path, FakeEngine())
+    config = settings("spiral", TRANSFER)
+    rows = worked(run, policy, config)
+    known = {
+        f"{task.prompt}{task.solution}<|end|>"
+        for task in make("cases:level=2").take("base", config.transfer_texts)
+    }
+    texts = [str(policy.tokenizer.decode(row.tokens.tolist())) for row in rows]
+    assert set(texts) == known
+    assert len(texts) == config.transfer_texts
+    for row, text in zip(rows, texts, strict=True):
+        learnt = row.tokens[row.arrays["weight"] > 0]
+        assert str(policy.tokenizer.decode(learnt.tolist())) == text.partition("\n")[2]
+
+
+def test_a_task_can_be_learnt_without_games_and_measured_without_learning(tmp_path, policy):
+    def learnt(change):
+        run = begin(tmp_path / change, FakeEngine())
+        warmed(run, run.learner(policy), game_tasks("kuhn"), settings("spiral", TRANSFER, change))
+        return steps(tmp_path / change / "run", "learn")["warmup/learn:0"]
+
+    assert learnt("warmup_games=0")["result"]["rows"] == settings("spiral").transfer_texts
+    assert learnt("transfer_texts=0") == steps(finished("spiral"), "learn", "warmup")["warmup/learn:0"]
 
 
 # what is learnt of a round ----------------------------------------------------------------------------

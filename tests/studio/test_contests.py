@@ -4,6 +4,7 @@ from rich.console import Console
 
 from sharpen.cli import main
 from sharpen.studio.contests import contest_table, outcome_parts
+from sharpen.studio.table import Gain
 from tests.tiny import finished
 
 
@@ -28,6 +29,16 @@ def test_it_shows_the_first_round_the_last_and_some_between():
 
 def test_a_run_without_games_tells_its_gains():
     assert "no gain" in drawn(outcome_parts([{"name": "learn"}], [])[0])
+
+
+def test_a_run_that_plays_and_is_examined_tells_both():
+    rows = [{"name": "contest", "round": 0, "nash_conv": 0.5}]
+    gain = Gain("held_out", "accuracy_greedy", 0.25, 0.5, 0.25)
+    told = "\n".join(drawn(part) for part in outcome_parts(rows, [gain]))
+    assert "NashConv" in told
+    assert "25.0 %" in told
+    assert "50.0 %" in told
+    assert len(outcome_parts(rows, [])) == 1
 
 
 def test_a_run_of_self_play_shows_it(capsys):
