@@ -105,9 +105,11 @@ def learn(
             step.finish({"version": state.policy.version, "rows": 0})
         run.warn([f"round {run.round}: nothing was selected, so nothing is learnt"])
         return state
-    run.made.append(step)
+    if run.round:
+        run.made.append(step)
     if step.result is not None:
         step.drop_checkpoints([FINAL])  # in case the run was killed between finish and drop
+        run.forget()
         return _stored(step, state, config)
     new, metrics = _train(run, step, state, rows, config, objective)
     counters = {"step": new.step, "position": new.position, "rows": len(rows)}
@@ -115,6 +117,7 @@ def learn(
     row |= {f"selection_{k}": v for k, v in chosen.about.items()}
     step.finish({"version": new.policy.version, "digest": new.digest, **counters}, metrics=[row])
     step.drop_checkpoints([FINAL])  # not before: a killed run goes on from the last partial state
+    run.forget()
     run.progress.end()
     run.progress.metrics(row)
     return new

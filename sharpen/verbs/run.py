@@ -307,15 +307,17 @@ class Run:
         """Answer the exam greedily and at temperature 1; the metrics row, see ``sharpen.measure.report``."""
         row = measuring.measure(self, policy, exam, asking=asking, reward=reward, name=name)
         if name == "held_out":
-            self._forget(float(row["accuracy_greedy"]))
+            if self.made:
+                self._scores[self.made[-1].key] = float(row["accuracy_greedy"])
+            self.forget()
             self.warn(self._watch.held_out(row))
         return row
 
-    def _forget(self, accuracy: float) -> None:
-        """Give up the checkpoints that ``keep`` does not keep, now that the newest has been measured."""
+    def forget(self) -> None:
+        """Give up the checkpoints that ``keep`` does not keep: after each learn step and each exam. Those made
+        before the first round stay, since rounds go back to them (a warmed-up base, a frozen opponent)."""
         if not self.made or self._keep == "all":
             return
-        self._scores[self.made[-1].key] = accuracy
         stay = kept("last_1" if self._keep == "last" else "best", [s.key for s in self.made], self._scores)
         for step in self.made:
             if step.key not in stay:

@@ -145,6 +145,14 @@ def test_keep_last_gives_up_what_is_not_needed_any_more(tmp_path):
     assert [p.parent.name for p in folder.glob("checkpoints/*/final")] == ["round-0004.learn-0"]
 
 
+def test_rounds_without_an_exam_are_given_up_too_and_what_was_made_before_them_stays():
+    folder = finished("spiral")  # no exams; its base, which a frozen opponent plays with, is a learn step
+    assert {p.parent.name for p in folder.glob("checkpoints/*/final")} == {
+        "warmup.learn-0",
+        "round-0002.learn-0",
+    }
+
+
 def test_keep_best_keeps_the_best_and_the_last(tmp_path):
     folder = tmp_path / "run"
     execute(RECIPE, settings(RECIPE, "keep=best", "rounds=3"), folder)
