@@ -1,8 +1,9 @@
 """SPIRAL's testbed: ``python experiments/spiral.py [--out DIR] [--jobs N] [--arms ARM;ARM]``.
 
 Claim A (a baseline for each role matters) and B (self-play against fixed opponents), on one hand of Kuhn
-poker, which can be solved, and on tic-tac-toe, whose seats are worth very different amounts; five seeds an
-arm, the same number of games in each. Controls: returns shuffled over games, and an expert's games learnt.
+poker, which can be solved, and on tic-tac-toe, whose seats are worth very different amounts; C (games improve
+a task that none rewards), from poker to ``cases``; five seeds an arm, the same number of games in each.
+Controls: returns shuffled over games, and an expert's games learnt.
 """
 
 from __future__ import annotations
@@ -27,11 +28,13 @@ from sharpen.tasks.games.scripted import player
 BASE, SEEDS = "nano", 5
 RESULT = RESULTS / f"spiral-{BASE}.json"
 CURVES = ("length", "invalid_share", "entropy", "moves")
+HELD_OUT = ("round", "n_questions", "accuracy_greedy", "accuracy_t1")
 KUHN = ("game=kuhn",)
 TICTACTOE = (
     "game=tictactoe", "replies=0", 'measured_against=["random", "minimax:epsilon=0.3"]', "max_new_tokens=4",
     "warmup_thoughts=false",
 )  # fmt: skip
+CASES = ("transfer=cases:level=2",)
 EXPERT = ("warmup_player=nash", "warmup_winners=true", "warmup_games=4000", "rounds=1")
 ARMS = tuple(
     Arm(name, "spiral", (f"model={BASE}", *settings))
@@ -43,6 +46,9 @@ ARMS = tuple(
         "kuhn, against itself as it began": (*KUHN, "opponent=frozen"),
         "kuhn, returns shuffled": (*KUHN, "control=shuffled"),
         "kuhn, an equilibrium's winning games": (*KUHN, *EXPERT),
+        "kuhn, RAE, with cases": (*KUHN, *CASES),
+        "kuhn, returns shuffled, with cases": (*KUHN, "control=shuffled", *CASES),
+        "kuhn, an equilibrium's winning games, with cases": (*KUHN, *EXPERT, *CASES),
         "tictactoe, RAE": TICTACTOE,
         "tictactoe, shared baseline": (*TICTACTOE, "baseline=shared"),
         "tictactoe, no baseline": (*TICTACTOE, "baseline=none"),
@@ -58,12 +64,12 @@ def folder_of(arm: Arm, seed: int, out: Path) -> Path:
 
 
 def told(arm: Arm, seed: int, out: Path) -> dict[str, Any]:
-    """What a run measured: its first and last contest, all contests by round, and how it learnt."""
+    """What a run measured: contests and held-out questions by round, and how it learnt."""
     folder = folder_of(arm, seed, out)
     manifest = read_manifest(folder)
     rows = {
         name: [row for row in manifest.metrics if row["name"] == name]
-        for name in ("contest", "self_play", "learn")
+        for name in ("contest", "self_play", "learn", "held_out")
     }
     drop = ("key", "step", "name", *(f"{name}/return_{seat}" for name in OPPONENTS for seat in (0, 1)))
     learnt = [row for row in rows["learn"] if row["round"] > 0]
@@ -72,6 +78,7 @@ def told(arm: Arm, seed: int, out: Path) -> dict[str, Any]:
         "seed": seed,
         "code": manifest.header["code"],
         "seconds": round(sum(seconds)),
+        "held_out": [{k: rounded(row[k]) for k in HELD_OUT} for row in rows["held_out"]],
         "contests": [{k: rounded(v) for k, v in row.items() if k not in drop} for row in rows["contest"]],
         **{name: [rounded(row[name]) for row in rows["self_play"]] for name in CURVES},
         "grad_norm": [rounded(row["grad_norm"]) for row in learnt],

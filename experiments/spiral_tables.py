@@ -8,6 +8,7 @@ from functools import cache
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 from regions import markdown
 from spiral import RESULT
 
@@ -16,6 +17,8 @@ from sharpen.runs.streams import stream
 
 Row = dict[str, Any]
 OURS, GOAL = "kuhn, RAE", 0.3
+CASES = ", with cases"
+UNMEASURED = "Not measured yet: run `python experiments/spiral.py`."
 LATE = 50
 """How many of the last rounds lengths, invalid moves and gradients are told of."""
 
@@ -31,7 +34,7 @@ def told(write: Callable[[Row], str]) -> Callable[[], str]:
 
     def region() -> str:
         found = read()
-        return "Not measured yet: run `python experiments/spiral.py`." if found is None else write(found)
+        return UNMEASURED if found is None else write(found)
 
     return region
 
@@ -42,8 +45,8 @@ def runs(found: Row, arm: str) -> list[Row]:
 
 
 def of(game: str, found: Row) -> list[str]:
-    """The arms of a game."""
-    return [arm for arm in found["arms"] if arm.startswith(f"{game},")]
+    """The arms of a game, without those that were also taught another task."""
+    return [arm for arm in found["arms"] if arm.startswith(f"{game},") and not arm.endswith(CASES)]
 
 
 def ends(found: Row, arm: str, name: str) -> tuple[list[float], list[float]]:
@@ -57,7 +60,7 @@ def late(found: Row, arm: str, name: str) -> list[float]:
     return [float(np.mean(run[name][-LATE:])) for run in runs(found, arm)]
 
 
-def mean(values: Sequence[float], form: str = ".3f", scale: float = 1.0) -> str:
+def mean(values: Sequence[float] | NDArray[np.float64], form: str = ".3f", scale: float = 1.0) -> str:
     """The mean over seeds with its 95 % interval, ``-`` where it was not measured."""
     if np.isnan(values).any():
         return "-"
@@ -102,8 +105,8 @@ def seeds(found: Row) -> str:
         "sets, intervals of 95 % by drawing these again. The average is over every measured policy, in "
         f"realisation weights. How much too large such an estimate is, on known profiles: {bias}. Minutes "
         f"are of one thread, on a machine that had other work too. {caption(found)}\n\nNashConv of the "
-        f"average policy, mean over seeds: {mean(average)}. Below {GOAL} in {sum(v < GOAL for v in average)} of "
-        f"{len(average)} seeds."
+        f"average policy, mean over seeds: {mean(average)}. Below {GOAL} in {sum(v < GOAL for v in average)} "
+        f"of {len(average)} seeds."
     )
 
 
@@ -183,5 +186,49 @@ def _not_lost(found: Row, arm: str) -> list[float]:
     return [a + b for a, b in zip(won, drawn, strict=True)]
 
 
-REGIONS = {"spiral_seeds": told(seeds), "spiral_kuhn": told(kuhn), "spiral_roles": told(roles)}
+def transfer(found: Row) -> str:
+    """What the games did to a task that none of them rewards."""
+    arms = [arm for arm in found["arms"] if arm.endswith(CASES)]
+    if not arms:
+        return UNMEASURED
+    rows = []
+    for arm in arms:
+        cells = [arm.removesuffix(CASES).partition(", ")[2]]
+        for name in ("accuracy_greedy", "accuracy_t1"):
+            first, last = held_out(found, arm, name)
+            cells += [mean(first, ".1f", 100), mean(last, ".1f", 100), mean(last - first, "+.1f", 100)]
+        rows.append(cells)
+    heads = ["arm", "greedy: before, %", "after, %", "change, points",
+             "T=1: before, %", "after, %", "change, points"]  # fmt: skip
+    asked = runs(found, arms[0])[0]["held_out"][0]["n_questions"]
+    return (
+        f"{markdown(heads, rows)}\n\n{asked} held-out questions, means over seeds with 95 % intervals. The "
+        "warm-up comes before, and in it the equilibrium's games are learnt, too: that arm's change is one "
+        f"round's. {_apart(found)}{caption(found)}"
+    )
+
+
+def held_out(found: Row, arm: str, name: str) -> NDArray[np.float64]:
+    """A held-out accuracy ``(2, seeds)``: before the first round and after the last."""
+    return np.array([[run["held_out"][i][name] for run in runs(found, arm)] for i in (0, -1)])
+
+
+def _apart(found: Row) -> str:
+    """Self-play's change beyond that of shuffled returns, seed by seed: both begin as the same policy."""
+    both = OURS + CASES, f"kuhn, returns shuffled{CASES}"
+    if not set(both) <= set(found["arms"]):
+        return ""
+    parts = []
+    for label, name in (("greedy", "accuracy_greedy"), ("at T=1", "accuracy_t1")):
+        ours, shuffled = (last - first for first, last in (held_out(found, arm, name) for arm in both))
+        parts.append(f"{mean(ours - shuffled, '+.1f', 100)} points {label}")
+    return f"RAE's change beyond that with shuffled returns: {', '.join(parts)}. "
+
+
+REGIONS = {
+    "spiral_seeds": told(seeds),
+    "spiral_kuhn": told(kuhn),
+    "spiral_roles": told(roles),
+    "spiral_transfer": told(transfer),
+}
 """The regions of ``docs/methods/spiral.md``."""
