@@ -314,8 +314,8 @@ class Run:
         return row
 
     def forget(self) -> None:
-        """Give up the checkpoints that ``keep`` does not keep, after each learn step and each exam. Those made
-        before the first round stay: rounds go back to them (a warmed-up base, a frozen opponent)."""
+        """Give up the checkpoints that ``keep`` does not keep, after each learn step and each exam. Those
+        made before the first round stay: rounds go back to them (a warmed-up base, a frozen opponent)."""
         if not self.made or self._keep == "all":
             return
         stay = kept("last_1" if self._keep == "last" else "best", [s.key for s in self.made], self._scores)
