@@ -84,9 +84,8 @@ def execute(
     with journal:
         if resume:
             journal.record_config(text)
-        options = {}
-        if isinstance(config, Training):
-            options = {"stop_on_warning": config.stop_on_warning, "keep": config.keep}
+        # not every recipe has these
+        options = {name: value for name, value in config if name in ("stop_on_warning", "keep")}
         run = Run(journal, seed=seed, engine=engine, progress=progress, made=made, **options)
         threads = place["threads"]
         run.progress.say(f"{recipe}, seed {seed}, {threads} thread{'s' * (threads != 1)}: {folder}")
