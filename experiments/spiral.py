@@ -29,12 +29,11 @@ BASE, SEEDS = "nano", 5
 RESULT = RESULTS / f"spiral-{BASE}.json"
 CURVES = ("length", "invalid_share", "entropy", "moves")
 HELD_OUT = ("round", "n_questions", "accuracy_greedy", "accuracy_t1")
-KUHN = ("game=kuhn",)
+KUHN = ("game=kuhn", "transfer=cases:level=2")
 TICTACTOE = (
     "game=tictactoe", "replies=0", 'measured_against=["random", "minimax:epsilon=0.3"]', "max_new_tokens=4",
     "warmup_thoughts=false",
 )  # fmt: skip
-CASES = ("transfer=cases:level=2",)
 EXPERT = ("warmup_player=nash", "warmup_winners=true", "warmup_games=4000", "rounds=1")
 ARMS = tuple(
     Arm(name, "spiral", (f"model={BASE}", *settings))
@@ -46,9 +45,6 @@ ARMS = tuple(
         "kuhn, against itself as it began": (*KUHN, "opponent=frozen"),
         "kuhn, returns shuffled": (*KUHN, "control=shuffled"),
         "kuhn, an equilibrium's winning games": (*KUHN, *EXPERT),
-        "kuhn, RAE, with cases": (*KUHN, *CASES),
-        "kuhn, returns shuffled, with cases": (*KUHN, "control=shuffled", *CASES),
-        "kuhn, an equilibrium's winning games, with cases": (*KUHN, *EXPERT, *CASES),
         "tictactoe, RAE": TICTACTOE,
         "tictactoe, shared baseline": (*TICTACTOE, "baseline=shared"),
         "tictactoe, no baseline": (*TICTACTOE, "baseline=none"),

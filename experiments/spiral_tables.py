@@ -17,7 +17,7 @@ from sharpen.runs.streams import stream
 
 Row = dict[str, Any]
 OURS, GOAL = "kuhn, RAE", 0.3
-CASES = ", with cases"
+SHUFFLED = "kuhn, returns shuffled"
 UNMEASURED = "Not measured yet: run `python experiments/spiral.py`."
 LATE = 50
 """How many of the last rounds lengths, invalid moves and gradients are told of."""
@@ -46,7 +46,7 @@ def runs(found: Row, arm: str) -> list[Row]:
 
 def of(game: str, found: Row) -> list[str]:
     """The arms of a game, without those that were also taught another task."""
-    return [arm for arm in found["arms"] if arm.startswith(f"{game},") and not arm.endswith(CASES)]
+    return [arm for arm in found["arms"] if arm.startswith(f"{game},")]
 
 
 def ends(found: Row, arm: str, name: str) -> tuple[list[float], list[float]]:
@@ -188,12 +188,12 @@ def _not_lost(found: Row, arm: str) -> list[float]:
 
 def transfer(found: Row) -> str:
     """What the games did to a task that none of them rewards."""
-    arms = [arm for arm in found["arms"] if arm.endswith(CASES)]
+    arms = [arm for arm in of("kuhn", found) if runs(found, arm)[0]["held_out"]]
     if not arms:
         return UNMEASURED
     rows = []
     for arm in arms:
-        cells = [arm.removesuffix(CASES).partition(", ")[2]]
+        cells = [arm.partition(", ")[2]]
         for name in ("accuracy_greedy", "accuracy_t1"):
             first, last = held_out(found, arm, name)
             cells += [mean(first, ".1f", 100), mean(last, ".1f", 100), mean(last - first, "+.1f", 100)]
@@ -215,7 +215,7 @@ def held_out(found: Row, arm: str, name: str) -> NDArray[np.float64]:
 
 def _apart(found: Row) -> str:
     """Self-play's change beyond that of shuffled returns, seed by seed: both begin as the same policy."""
-    both = OURS + CASES, f"kuhn, returns shuffled{CASES}"
+    both = OURS, SHUFFLED
     if not set(both) <= set(found["arms"]):
         return ""
     parts = []
