@@ -45,7 +45,7 @@ def runs(found: Row, arm: str) -> list[Row]:
 
 
 def of(game: str, found: Row) -> list[str]:
-    """The arms of a game, without those that were also taught another task."""
+    """The arms of a game."""
     return [arm for arm in found["arms"] if arm.startswith(f"{game},")]
 
 
@@ -203,8 +203,8 @@ def transfer(found: Row) -> str:
     asked = runs(found, arms[0])[0]["held_out"][0]["n_questions"]
     return (
         f"{markdown(heads, rows)}\n\n{asked} held-out questions, means over seeds with 95 % intervals. The "
-        "warm-up comes before, and in it the equilibrium's games are learnt, too: that arm's change is one "
-        f"round's. {_apart(found)}{caption(found)}"
+        "warm-up comes before. The equilibrium's games are learnt in it, with the task a smaller part: "
+        f"that arm starts elsewhere, and its change is one round's. {_apart(found)}{caption(found)}"
     )
 
 

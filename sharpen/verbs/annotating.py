@@ -42,10 +42,20 @@ def annotate(run: Run, policy: Policy, given: Rollouts, *, law: SamplingLaw, nam
     step = run.journal.begin("annotate", {**inputs, "engine": type(run.engine).__name__}, name=name)
 
     def score(rows: Sequence[Row]) -> list[NDArray[np.float32]]:
+        # rows alike are scored once; not under a law that truncates, where each has kept sets of its own
+        names = [i if law.truncates else r.tokens.tobytes() for i, r in enumerate(rows)]
+        once = dict(zip(names, rows, strict=True))
         notes = run.engine.annotate(
-            policy, [r.tokens for r in rows], law=law, kept=[r.kept for r in rows] if law.truncates else None
+            policy,
+            [r.tokens for r in once.values()],
+            law=law,
+            kept=[r.kept for r in once.values()] if law.truncates else None,
         )
-        return [np.where(r.arrays["weight"] != 0, n.logprobs, 0.0) for r, n in zip(rows, notes, strict=True)]
+        said = dict(zip(once, notes, strict=True))
+        return [
+            np.where(r.arrays["weight"] != 0, said[name].logprobs, 0.0)
+            for name, r in zip(names, rows, strict=True)
+        ]
 
     return _with(run, step, given, "ref_logprob", score)
 
