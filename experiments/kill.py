@@ -1,8 +1,8 @@
-"""Kill a tiny B-STaR run in every way there is, continue it, and compare with the run never stopped.
+"""Kill a tiny run in every way there is, continue it, and compare with the run never stopped.
 
-    OMP_NUM_THREADS=1 python experiments/kill.py [--jobs 2] [--only random]
+    OMP_NUM_THREADS=1 python experiments/kill.py [--recipe spiral] [--jobs 2] [--only random]
 
-Every case starts ``sharpen run b_star --tiny save_every=1`` and ends it early: SIGKILL at a named crash point
+Every case starts a run of ``RUNS`` (B-STaR by default) and ends it early: SIGKILL at a named crash point
 of ``sharpen.runs.faults``, SIGKILL from outside at a random moment, or a full disk. Some end the ``resume``
 too. Then it is resumed until done: the folder must equal the uninterrupted run's byte for byte, and no
 process of the case may be left. Commands run in forks of this process, which has torch imported; a few are
@@ -38,8 +38,15 @@ from sharpen.runs.store import compare_exact
 from sharpen.runs.streams import stream
 from sharpen.sample.exact import environment
 
-RUN = ["run", "b_star", "--tiny", "save_every=1", "--plain", "--threads", "1", "--out"]
-RESUME = ["resume", "--plain", "--threads", "1"]
+RUNS = {
+    "b_star": ("save_every=1",),
+    # plays of several turns, baselines, a frozen opponent, a game's equilibrium
+    "spiral": ("opponent=frozen", "rounds=3", "transfer=cases:level=1"),
+    "grpo": ("save_every=1", "loss.kl_coef=0.1"),
+}
+"""Recipes with the settings that they are killed with."""
+OPTIONS = ["--plain", "--threads", "1"]
+RESUME = ["resume", *OPTIONS]
 KILLED = -signal.SIGKILL
 LATER = 4
 """The later passage of a point at which a second case kills; points passed less often end unharmed."""
@@ -148,25 +155,25 @@ def _become(argv: Sequence[str], fault: str, out: int) -> None:
         os._exit(code)
 
 
-def perform(root: Path, whole: Path, numbered: tuple[int, Case]) -> Outcome:
+def perform(root: Path, whole: Path, run: Sequence[str], numbered: tuple[int, Case]) -> Outcome:
     """Run one case in a folder of its own. A random moment that came after the run's end is brought forward
     until it falls into the run: how long a run takes depends on what else the machine does."""
     number, case = numbered
-    outcome = _once(root / f"case-{number:03d}", whole, case)
+    outcome = _once(root / f"case-{number:03d}", whole, run, case)
     for again in range(1, 8):
         if outcome.reached or not outcome.ok or not case.ends[-1].startswith("+"):
             break
         sooner = f"+{0.7 * float(case.ends[-1][1:]):.3f}"
         case = replace(case, ends=(*case.ends[:-1], sooner))
-        outcome = _once(root / f"case-{number:03d}-{again}", whole, case)
+        outcome = _once(root / f"case-{number:03d}-{again}", whole, run, case)
     return outcome
 
 
-def _once(home: Path, whole: Path, case: Case) -> Outcome:
+def _once(home: Path, whole: Path, run: Sequence[str], case: Case) -> Outcome:
     home.mkdir()
     folder, log, outcome = home / "run", home / "log", Outcome(case)
     for end in (*case.ends, ""):
-        argv = [*(RESUME if (folder / "manifest.jsonl").exists() else RUN), str(folder)]
+        argv = [*(RESUME if (folder / "manifest.jsonl").exists() else run), str(folder)]
         from_outside = end.startswith("+")
         started = Started(argv, "" if from_outside else end, log, case.own_process)
         if from_outside:
@@ -193,11 +200,11 @@ def _kill_after(started: Started, folder: Path, seconds: float) -> None:
         os.kill(started.pid, signal.SIGKILL)
 
 
-def beside_a_live_one(root: Path, whole: Path) -> dict[str, object]:
+def beside_a_live_one(root: Path, whole: Path, run: Sequence[str]) -> dict[str, object]:
     """A second ``resume`` while the first holds the run: refused with exit code 2, and nothing changes."""
     folder = root / "live" / "run"
     folder.parent.mkdir()
-    first = Started([*RUN, str(folder)], "", root / "live" / "first")
+    first = Started([*run, str(folder)], "", root / "live" / "first")
     while not (folder / "manifest.jsonl").exists():
         time.sleep(0.002)
     os.kill(first.pid, signal.SIGSTOP)  # in the middle of its work, for as long as the second one takes
@@ -216,39 +223,44 @@ def main() -> int:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
+    parser.add_argument("--recipe", choices=RUNS, default="b_star")
     parser.add_argument("--jobs", type=int, default=2, help="cases at a time")
     parser.add_argument("--only", default="", help="only the kinds of case that hold this word")
     parser.add_argument("--limit", type=int, default=10_000, help="at most so many cases")
-    parser.add_argument("--out", type=Path, default=Path(__file__).parent / "results" / "kill.json")
     args = parser.parse_args()
+    own = "" if args.recipe == "b_star" else f"-{args.recipe}"
+    out = Path(__file__).parent / "results" / f"kill{own}.json"
+    killed = ["run", args.recipe, "--tiny", *RUNS[args.recipe]]
+    run = [*killed, *OPTIONS, "--out"]
     memory = Path("/dev/shm")  # SIGKILL loses no page, so a real disk would only make this slower
     with tempfile.TemporaryDirectory(dir=memory if memory.is_dir() else None) as name:
         root, whole = Path(name), Path(name) / "whole"
         digest, began = code_digest(), time.perf_counter()
-        if Started([*RUN, str(whole)], "", root / "log").wait() != 0:
+        if Started([*run, str(whole)], "", root / "log").wait() != 0:
             sys.exit((root / "log").read_text())
         seconds = time.perf_counter() - began
         chosen = [case for case in cases(seconds) if args.only in case.kind][: args.limit]
         print(f"{len(chosen)} cases; the uninterrupted run took {seconds:.1f} s", flush=True)
-        live = beside_a_live_one(root, whole)
+        live = beside_a_live_one(root, whole, run)
         outcomes = []
         # workers are processes: a fork from a thread may inherit locks that nobody will free
         with multiprocessing.get_context("fork").Pool(args.jobs) as pool:
-            for outcome in pool.imap_unordered(partial(perform, root, whole), enumerate(chosen)):
+            for outcome in pool.imap_unordered(partial(perform, root, whole, run), enumerate(chosen)):
                 outcomes.append(outcome)
                 how = "equal" if outcome.ok else "DIFFERS"
                 ends = ", ".join(outcome.case.ends)
                 print(f"{len(outcomes):3d} {how} {outcome.case.kind}: {ends} {outcome.codes}", flush=True)
         if code_digest() != digest:
             sys.exit("the package's sources changed meanwhile: nothing is written")
-    report = summary(outcomes, live, digest)
-    args.out.parent.mkdir(parents=True, exist_ok=True)
-    args.out.write_text(json.dumps(report, indent=1) + "\n")
+    report = summary(outcomes, live, digest, " ".join(["sharpen", *killed]))
+    out.write_text(json.dumps(report, indent=1) + "\n")
     print(json.dumps({k: v for k, v in report.items() if k != "cases"}, indent=1))
     return 0 if report["ok"] else 1
 
 
-def summary(outcomes: Sequence[Outcome], live: dict[str, object], digest: str) -> dict[str, object]:
+def summary(
+    outcomes: Sequence[Outcome], live: dict[str, object], digest: str, killed: str
+) -> dict[str, object]:
     """The result file's content."""
     kinds: dict[str, Counter[str]] = {}
     for o in outcomes:
@@ -261,7 +273,7 @@ def summary(outcomes: Sequence[Outcome], live: dict[str, object], digest: str) -
     ]
     return {
         "command": " ".join(["python", "experiments/kill.py", *sys.argv[1:]]),
-        "kills": "sharpen run b_star --tiny save_every=1",
+        "kills": killed,
         "date": datetime.date.today().isoformat(),
         "code": digest,
         "numerics": environment(),
