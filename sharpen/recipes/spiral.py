@@ -90,8 +90,8 @@ class Settings(Config):
     transfer: str = ""
     """A task that no game rewards, cases:level=2. Its worked solutions are learnt in the warm-up, among the
     games' moves, and never again; its held-out questions are answered with every contest."""
-    transfer_texts: Count = 2000
-    """How many worked solutions, from the split that nothing else uses."""
+    transfer_texts: Count = 60
+    """How many worked solutions, from the split that nothing else uses: few, so that there is room above."""
     transfer_questions: Positive = 200
     """Held-out questions of it, answered greedily and once at temperature 1."""
     transfer_tokens: Positive = 64
