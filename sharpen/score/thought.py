@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import ClassVar
 
 from sharpen.sample.episode import Episode
 from sharpen.score.answers import extract_answer, same_number
-from sharpen.score.group import Group
-from sharpen.score.verdict import Status, Verdict
-from sharpen.score.verify import Closes, Prepares, Verifier, mark_truncated
-from sharpen.tasks.task import Task
+from sharpen.score.through import Through
 
 CLOSED = "</think>"
 
@@ -31,38 +27,15 @@ def behind(text: str) -> str | None:
 
 
 @dataclass(frozen=True)
-class BehindThought:
+class BehindThought(Through):
     """``verifier`` over what stands behind the first ``</think>``; without one ``unparsable``."""
 
-    verifier: Verifier
+    kind: ClassVar[str] = "thought"
+    nothing: ClassVar[str] = "the thinking was not closed"
 
-    @property
-    def name(self) -> str:
-        return self.verifier.name
-
-    @property
-    def spec(self) -> dict[str, Any]:
-        return {"verifier": "thought", "of": self.verifier.spec}
-
-    def __call__(self, *, task: Task, episode: Episode) -> Verdict:
-        said = said_after(episode)
-        if said is None:
-            detail = "the thinking was not closed"
-            verdict = Verdict(0.0, Status.UNPARSABLE, self.name, detail=detail, parts={"correct": 0.0})
-            return mark_truncated(verdict, episode, False)
-        return self.verifier(task=task, episode=said)
-
-    def prepare(self, groups: Sequence[Group]) -> None:
-        """Hand over many groups at once to a verifier that takes them so."""
-        if isinstance(self.verifier, Prepares):
-            self.verifier.prepare(
-                [replace(g, episodes=tuple(said_after(e) or e for e in g.episodes)) for g in groups]
-            )
-
-    def close(self) -> None:
-        """End the verifier's processes, where it has some."""
-        if isinstance(self.verifier, Closes):
-            self.verifier.close()
+    def shown(self, episode: Episode) -> Episode | None:
+        """See ``said_after``."""
+        return said_after(episode)
 
 
 def said_after(episode: Episode) -> Episode | None:
