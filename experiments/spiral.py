@@ -51,7 +51,6 @@ ARMS = tuple(
         "tictactoe, against random": (*TICTACTOE, "opponent=random"),
     }.items()
 )
-OPPONENTS = ("random", "frozen", "minimax:epsilon=0.3")
 
 
 def folder_of(arm: Arm, seed: int, out: Path) -> Path:
@@ -67,7 +66,7 @@ def told(arm: Arm, seed: int, out: Path) -> dict[str, Any]:
         name: [row for row in manifest.metrics if row["name"] == name]
         for name in ("contest", "self_play", "learn", "held_out")
     }
-    drop = ("key", "step", "name", *(f"{name}/return_{seat}" for name in OPPONENTS for seat in (0, 1)))
+    drop = ("key", "step", "name")
     learnt = [row for row in rows["learn"] if row["round"] > 0]
     seconds = [json.loads(line)["seconds"] for line in (folder / "timing.jsonl").read_text().splitlines()]
     return {

@@ -121,8 +121,8 @@ def kuhn(found: Row) -> str:
             arm.partition(", ")[2],
             mean(ends(found, arm, "nash_conv")[1]),
             mean(ends(found, arm, "nash_conv_average")[1]),
-            mean(ends(found, arm, "random/won")[1], ".1f", 100),
-            mean(ends(found, arm, "frozen/won")[1], ".1f", 100),
+            mean(_chips(found, arm, "random"), "+.2f"),
+            mean(_chips(found, arm, "frozen"), "+.2f"),
             mean(ends(found, arm, "illegal")[1], ".1f", 100),
         ]
         for arm in of("kuhn", found)
@@ -131,11 +131,17 @@ def kuhn(found: Row) -> str:
         "arm",
         "NashConv, last",
         "average",
-        "won against random, %",
-        "against itself as it began, %",
+        "chips a game from random",
+        "from itself as it began",
         "no valid move, %",
     ]
     return f"{markdown(heads, rows)}\n\nMeans over seeds with 95 % intervals. {caption(found)}"
+
+
+def _chips(found: Row, arm: str, opponent: str) -> list[float]:
+    """The mean return from both seats, by seed."""
+    by_seat = [ends(found, arm, f"{opponent}/return_{seat}")[1] for seat in (0, 1)]
+    return [(a + b) / 2 for a, b in zip(*by_seat, strict=True)]
 
 
 def roles(found: Row) -> str:
