@@ -19,7 +19,7 @@ from sharpen.learn.advantages import Role, over_turns, role_advantages
 from sharpen.learn.config import LearnConfig, OptimizerConfig
 from sharpen.learn.policy_gradient import LossConfig, PolicyGradient
 from sharpen.learn.rollouts import Rollouts
-from sharpen.recipes.settings import Count, Positive
+from sharpen.recipes.settings import Count, Positive, decaying
 from sharpen.runs.config import Config
 from sharpen.sample.law import SamplingLaw
 from sharpen.select.controls import gold_only
@@ -85,8 +85,8 @@ class Settings(Config):
     warmup_thoughts: bool = True
     """Replies recall what the player knows and then box the move: `Q check \\boxed{bet}`. What is said before
     the move may shrink later. Without it a reply is the move alone (give it max_new_tokens=8)."""
-    warmup_lr: Annotated[float, Field(gt=0)] = 1e-3
-    """Learning rate of that."""
+    warmup_lr: Annotated[float, Field(gt=0)] = 2e-3
+    """Highest learning rate of that; it falls to a twelfth."""
     transfer: str = ""
     """A task that no game rewards, cases:level=2. Its worked solutions are learnt in the warm-up, among the
     games' moves, and never again; its held-out questions are answered with every contest."""
@@ -262,7 +262,7 @@ def warmed(run: Run, state: Any, source: GameTasks, config: Settings) -> Any:
                 thoughts=config.warmup_thoughts,
             )
         rows += worked(run, state.policy, config) if config.transfer else []
-        optimizer = OptimizerConfig(lr=config.warmup_lr, warmup_steps=10)
+        optimizer = decaying(max(config.warmup_steps, 11), config.warmup_lr)
         learning = LearnConfig(steps=config.warmup_steps, batch_rows=64, optimizer=optimizer, method="full")
         return run.learn(state, rows, learning)
 
