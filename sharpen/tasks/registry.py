@@ -37,6 +37,7 @@ SOURCES: dict[str, str] = {
     **{kind: f"{kind}:PATH[:prompt=COLUMN,answer=COLUMN,...]" for kind in KINDS},
     "verifiers": "verifiers:ENVIRONMENT[:correct=FUNCTION,argument=value,...]",
     "inspect": "inspect:FILE.py@TASK or inspect:PACKAGE/TASK[:scorer=NAME,argument=value,...]",
+    "mix": "mix:SOURCE|SOURCE[|...]",
 }
 """Every kind of source and how it is written."""
 
@@ -47,6 +48,7 @@ _ABOUT = {
     "hf": "a local Hugging Face dataset, written by save_to_disk",
     "verifiers": "a single-turn environment of the verifiers library, by name or module",
     "inspect": "a task of Inspect (inspect-ai) that asks one question and compares the answer",
+    "mix": "several sources as one, question by question in turn",
 }
 _PAIRS = re.compile(r"[A-Za-z_]\w*=[^,=]*(?:,[A-Za-z_]\w*=[^,=]*)*", re.ASCII)
 _LIMITS = ("on_bad_row", "on_overlap", "max_prompt", "length")
@@ -64,6 +66,10 @@ def make(spec: str, **params: Any) -> TaskSource:
     kind, _, rest = spec.partition(":")
     if kind not in SOURCES:
         raise unknown("task", kind, SOURCES)
+    if kind == "mix":
+        from sharpen.tasks.mixture import Mixture
+
+        return Mixture([make(part, **params) for part in rest.split("|")])
     if kind in FAMILIES:
         return _call(kind, family(kind), {**parameters(spec, rest), **params})
     subject, _, tail = rest.rpartition(":")
