@@ -311,7 +311,7 @@ def test_scripted_games_become_texts_in_the_words_of_the_game(tmp_path, policy):
     recalling = taught(policy, source, tasks, games, winners=False, thoughts=True)
     for row, plain in zip(recalling, texts, strict=True):
         asked, _, reply = str(policy.tokenizer.decode(row.tokens.tolist())).partition("\n")
-        known = asked.split(":")[0].split(" ", 2)[2]  # without the game's name and the seat
+        known = " ".join(asked.split(":")[0].split()[:1:-1])  # without the game's name and the seat
         move = plain.partition("\n")[2].removesuffix("<|end|>")
         assert reply == f"{known} \\boxed{{{move}}}<|end|>"
         assert action_of(reply.removesuffix("<|end|>")) == f"[{move}]"

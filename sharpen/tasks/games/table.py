@@ -25,9 +25,10 @@ def shown(state: State) -> str:
 
 def recalled(asked: str) -> str:
     """What a player says to itself before it moves: the last line that it was shown, up to the moves that it
-    may make, without the game's name and the number of its seat."""
+    may make, without the game's name and the number of its seat, word by word from the end. So what it holds
+    stands nearest to its move."""
     line = asked.rstrip("\n").rpartition("\n")[2]
-    return " ".join(line.partition(":")[0].split()[2:])
+    return " ".join(reversed(line.partition(":")[0].split()[2:]))
 
 
 class Turn(NamedTuple):
