@@ -83,8 +83,8 @@ class Settings(Config):
     warmup_winners: bool = False
     """Learn only from the seats that won."""
     warmup_thoughts: bool = True
-    """Replies recall what the player knows, from the end, and box the move: `check Q \\boxed{bet}`. What is said
-    before the move may shrink later. Without it a reply is the move alone (give it max_new_tokens=8)."""
+    """Replies recall what the player knows, from the end, and box the move: `check Q \\boxed{bet}`. What is
+    said before the move may shrink later. Without it a reply is the move alone (give it max_new_tokens=8)."""
     warmup_lr: Annotated[float, Field(gt=0)] = 2e-3
     """Highest learning rate of that; it falls to a twelfth."""
     transfer: str = ""
