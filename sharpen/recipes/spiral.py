@@ -46,7 +46,7 @@ class Settings(Config):
     """The base model: one by name (`sharpen list models`), or a local folder in the Hugging Face layout."""
     game: str = "kuhn"
     """What is played, with its parameters: kuhn, leduc, tictactoe, negotiation, kuhn:rounds=5."""
-    rounds: Positive = 300
+    rounds: Positive = 400
     """How often the loop runs."""
     games: Positive = 64
     """Games played a round."""
@@ -65,7 +65,7 @@ class Settings(Config):
     """Turns of a round that are learnt from, drawn at random from all of them."""
     epochs: Positive = 2
     """Passes over them, one update each."""
-    loss: LossConfig = LossConfig(normaliser="constant", kl_coef=0.1, kl_estimator="k2")
+    loss: LossConfig = LossConfig(normaliser="constant", kl_coef=0.4, kl_estimator="k2")
     """What is minimised; its constant is the longest reply. The divergence from the base is ours."""
     optimizer: OptimizerConfig = OptimizerConfig(lr=1e-4)
     """AdamW and its schedule."""
