@@ -76,6 +76,9 @@ class Warmup(BaseModel):
     """Texts made of them, pass after pass; a coin that knows nothing of the question draws a text's mode."""
     think: Share = 0.5
     """Share of texts that think; 1 and 0 give bases that always and never do."""
+    plan: bool = True
+    """Thoughts begin with how many lines they will have. Else nothing of the question but its first number is
+    at hand where the mode is chosen."""
     batch_rows: Positive = 64
     """Texts per update."""
     lr: Weight = 2e-3
@@ -85,7 +88,7 @@ class Warmup(BaseModel):
 class Settings(Compared):
     """Settings of AutoThink."""
 
-    tasks: str = "chain:level=1,min_ops=1,max_ops=12,operations=+"
+    tasks: str = "mix:chain:level=1,min_ops=1,max_ops=5,operations=+|chain:level=1,min_ops=7,max_ops=9"
     """Where questions come from: a family with its parameters, reasoning_gym:NAME, or a file (jsonl:PATH)."""
     template: Literal["auto", "chat", "plain"] = "chat"
     """How prompts are rendered: chat goes through the tokenizer's template, in which nano thinks."""
@@ -119,13 +122,13 @@ class Settings(Compared):
     """What gives a model of this size both modes at random."""
     pool: Positive = 2048
     """Distinct training questions; rounds walk through them, newly shuffled each time through."""
-    queries: Positive = 16
+    queries: Positive = 32
     """Questions attempted a round."""
     max_new_tokens: Positive = 128
     """Longest attempt, in tokens."""
     loss: LossConfig = LossConfig(entropy_coef=0.001)
     """What is minimised: clipped ratios, over all tokens of an update."""
-    optimizer: OptimizerConfig = OptimizerConfig(lr=3e-4, betas=(0.9, 0.95))
+    optimizer: OptimizerConfig = OptimizerConfig(lr=5e-5, betas=(0.9, 0.95))
     """AdamW, begun anew in each stage."""
     method: Literal["full", "lora"] = "full"
     """Train all weights, or low-rank adapters."""
@@ -285,7 +288,7 @@ def warmed(run: Run, state: TrainState, config: Settings) -> TrainState:
             task, thinks = tasks[i % len(tasks)], bool(coin.random() < w.think)
             prompt = prompt_of(policy, task, config.asking).tokens
             text: Any = policy.tokenizer.encode(
-                written(task, config.device, thinks=thinks), add_special_tokens=False
+                written(task, config.device, thinks=thinks, plan=w.plan), add_special_tokens=False
             )
             row = row_of_text(prompt, text, key=str(i), weight=(1 - CHOICE) / len(text), eos_id=eos)
             row.arrays["weight"][len(prompt)] = CHOICE
@@ -297,12 +300,15 @@ def warmed(run: Run, state: TrainState, config: Settings) -> TrainState:
         return run.learn(state, rows, learning)
 
 
-def written(task: Task, device: Device, *, thinks: bool) -> str:
-    """What follows the device's opening: the worked solution's steps as thinking, or none, and its answer."""
+def written(task: Task, device: Device, *, thinks: bool, plan: bool = False) -> str:
+    """What follows the device's opening: the worked solution's steps as thinking, with ``plan`` behind their
+    number, or none, and its answer."""
     place = final_place(task.solution or "")
     if task.solution is None or place is None:
         raise SharpenError(f"warmup: task {task.id!r} has no worked solution with a final answer")
     steps = task.solution[: place.start].rstrip() if thinks else ""
+    if plan and steps:
+        steps = str(steps.count("\n") + 1) + "\n" + steps
     return f"{steps}{device.closing}{task.solution[place.start :]}"
 
 

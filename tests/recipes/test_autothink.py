@@ -88,7 +88,7 @@ def test_a_stage_has_its_own_settings(tmp_path):
     asked = [steps(tmp_path / "run", "sample")[f"round-000{r}/sample:0"]["inputs"]["asking"] for r in (1, 2)]
     assert [a["max_new_tokens"] for a in asked] == [24, 28]
     rates = [line["inputs"]["optimizer"]["lr"] for line in steps(tmp_path / "run", "learn").values()]
-    assert rates == [3e-4, 3e-4, 1e-5]
+    assert rates == [5e-5, 5e-5, 1e-5]
     assert rounds(tmp_path / "run", "modes") == []
 
 
@@ -205,6 +205,11 @@ def test_worked_solutions_are_written_as_the_base_knows_them():
             assert DEVICE.opening + written(task, DEVICE, thinks=thinks) == said
             assert DEVICE.thinks(said) is thinks
     paper = Device("<think>\n...\n", "</think>\n\n")
+    lines = (task.solution or "").count("\n")  # the last of them is the answer
+    assert written(task, DEVICE, thinks=True, plan=True).startswith(
+        f"{lines}\n{task.solution.partition(chr(10))[0]}\n"
+    )
+    assert written(task, DEVICE, thinks=False, plan=True) == written(task, DEVICE, thinks=False)
     assert written(task, paper, thinks=False) == f"</think>\n\nAnswer: {task.answer}"
 
 
