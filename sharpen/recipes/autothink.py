@@ -68,7 +68,7 @@ class Warmup(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
 
-    steps: Count = 800
+    steps: Count = 1600
     """Optimizer updates; 0: none."""
     questions: Positive = 4000
     """Questions with a worked solution, from the split that nothing else uses."""
@@ -88,7 +88,7 @@ class Warmup(BaseModel):
 class Settings(Compared):
     """Settings of AutoThink."""
 
-    tasks: str = "mix:chain:level=1,min_ops=1,max_ops=5,operations=+|chain:level=1,min_ops=7,max_ops=9"
+    tasks: str = "mix:chain:level=1,min_ops=3,max_ops=5,operations=+|chain:level=1,min_ops=7,max_ops=9"
     """Where questions come from: a family with its parameters, reasoning_gym:NAME, or a file (jsonl:PATH)."""
     template: Literal["auto", "chat", "plain"] = "chat"
     """How prompts are rendered: chat goes through the tokenizer's template, in which nano thinks."""
@@ -106,11 +106,11 @@ class Settings(Compared):
     """rule=penalty: what a token costs."""
     strict_format: bool = False
     """Without thinking and without an answer pays -1 like a wrong one, and not 0 as in the authors' code."""
-    rounds: Positive = 120
+    rounds: Positive = 100
     """Rounds of all stages."""
     first: Count = 40
     """Rounds of stage 1, the first ones."""
-    last: Count = 30
+    last: Count = 20
     """Rounds of stage 3, the last ones; stage 2 has those between."""
     stage_1: Stage = Stage(gamma=0.5)
     """Both modes stay alive."""
@@ -128,7 +128,7 @@ class Settings(Compared):
     """Longest attempt, in tokens."""
     loss: LossConfig = LossConfig(entropy_coef=0.001)
     """What is minimised: clipped ratios, over all tokens of an update."""
-    optimizer: OptimizerConfig = OptimizerConfig(lr=5e-5, betas=(0.9, 0.95))
+    optimizer: OptimizerConfig = OptimizerConfig(lr=1e-4, betas=(0.9, 0.95))
     """AdamW, begun anew in each stage."""
     method: Literal["full", "lora"] = "full"
     """Train all weights, or low-rank adapters."""

@@ -88,7 +88,7 @@ def test_a_stage_has_its_own_settings(tmp_path):
     asked = [steps(tmp_path / "run", "sample")[f"round-000{r}/sample:0"]["inputs"]["asking"] for r in (1, 2)]
     assert [a["max_new_tokens"] for a in asked] == [24, 28]
     rates = [line["inputs"]["optimizer"]["lr"] for line in steps(tmp_path / "run", "learn").values()]
-    assert rates == [5e-5, 5e-5, 1e-5]
+    assert rates == [1e-4, 1e-4, 1e-5]
     assert rounds(tmp_path / "run", "modes") == []
 
 
