@@ -67,6 +67,9 @@ class Settings(Config):
     """Passes over them, one update each."""
     loss: LossConfig = LossConfig(normaliser="constant", kl_coef=0.4, kl_estimator="k2")
     """What is minimised; its constant is the longest reply. The divergence from the base is ours."""
+    reference_every: Count = 0
+    """Rounds after which the policy that the divergence is from becomes the current one, as in regularised
+    Nash dynamics (arXiv 2206.15378), whose fixed points are equilibria; 0: it stays what play began with."""
     optimizer: OptimizerConfig = OptimizerConfig(lr=1e-4)
     """AdamW and its schedule."""
     temperature: Annotated[float, Field(gt=0)] = 1.0
@@ -173,7 +176,7 @@ def spiral(run: Run, config: Settings) -> None:
     source = game_tasks(config.game)
     state = warmed(run, run.learner(run.policy(config.model)), source, config)
     base, state = state.policy, state.fresh_optimizer(config.optimizer)
-    baselines: dict[Role, float] = {}
+    reference, baselines = base, dict[Role, float]()
     contest(run, source, base, base, config.contest, [])
     examined(run, base, config)
     profiles: list[Profile] = []  # the policy as it began is no part of what self-play averages over
@@ -182,10 +185,12 @@ def spiral(run: Run, config: Settings) -> None:
         played = run.play(source, tasks, tables(state.policy, base, config))
         rows, baselines = learnable(run, source, played, baselines, config)
         if config.loss.regularised:
-            rows = run.annotate(base, rows, law=config.law)
+            rows = run.annotate(reference, rows, law=config.law)
         self_play(run, played, baselines, rows.rows)
         objective = PolicyGradient(config.loss, config.law, config.max_new_tokens)
         state = run.learn(state, rows, config.learning, objective=objective)
+        if config.reference_every and r % config.reference_every == 0:
+            reference = run.hold(state.policy)
         if config.measured(r):
             found = contest(run, source, state.policy, base, config.contest, profiles)
             profiles += [] if found is None else [found]

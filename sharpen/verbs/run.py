@@ -108,6 +108,7 @@ class Run:
         self.bases: dict[str, str] = {}  # where each base lies among the checkpoints, by its version
         self._stop, self._keep = stop_on_warning, keep
         self._scores: dict[str, float] = {}
+        self._held = ""
         self._made = made or Made()
         self._watch = Watch()
 
@@ -313,6 +314,11 @@ class Run:
             self.warn(self._watch.held_out(row))
         return row
 
+    def hold(self, policy: Policy) -> Policy:
+        """The policy; its checkpoint stays until another is held, whatever ``keep`` says."""
+        self._held = policy.version
+        return policy
+
     def forget(self) -> None:
         """Give up the checkpoints that ``keep`` does not keep, after each learn step and each exam. Those
         made before the first round stay: rounds go back to them (a warmed-up base, a frozen opponent)."""
@@ -320,7 +326,8 @@ class Run:
             return
         stay = kept("last_1" if self._keep == "last" else "best", [s.key for s in self.made], self._scores)
         for step in self.made:
-            if step.key not in stay:
+            held = step.result is not None and step.result["version"] == self._held
+            if step.key not in stay and not held:
                 step.drop_checkpoints([])
 
     def step_scorer(

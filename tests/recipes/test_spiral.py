@@ -99,6 +99,26 @@ def test_killed_between_steps_it_ends_the_same(tmp_path):
     assert read_manifest(tmp_path / "run").steps == read_manifest(whole).steps
 
 
+def test_the_reference_moves_and_its_checkpoint_stays_until_the_next(tmp_path):
+    config = settings("spiral", "rounds=4", "reference_every=2", "keep=last", "measure_every=4", "replies=0")
+    whole = tmp_path / "whole"
+    execute("spiral", config, whole)
+    asked = {key: line["inputs"]["policy"] for key, line in steps(whole, "annotate", "round-").items()}
+    made = steps(whole, "learn")
+    base, second = (made[k]["result"]["version"] for k in ("warmup/learn:0", "round-0002/learn:0"))
+    assert list(asked.values()) == [base, base, second, second]
+    left = {p.parent.name for p in whole.glob("checkpoints/*/final")}
+    # held by round 4 is round 4 itself; what it held before went with the learn step after, which never came
+    assert left == {"warmup.learn-0", "round-0002.learn-0", "round-0004.learn-0"}
+    # killed in round 4, when the reference of round 2 is needed and is not the newest
+    manifest = (whole / "manifest.jsonl").read_text().splitlines(keepends=True)
+    cut = next(i for i, line in enumerate(manifest) if '"round-0004/annotate:0"' in line)
+    shutil.copytree(whole, tmp_path / "run")
+    (tmp_path / "run" / "manifest.jsonl").write_text("".join(manifest[:cut]))
+    execute("spiral", config, tmp_path / "run", resume=True)
+    assert compare_exact(whole, tmp_path / "run") == []
+
+
 @pytest.mark.parametrize(
     "changes",
     [
