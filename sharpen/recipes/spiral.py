@@ -67,7 +67,7 @@ class Settings(Config):
     """Passes over them, one update each."""
     loss: LossConfig = LossConfig(normaliser="constant", kl_coef=0.4, kl_estimator="k2")
     """What is minimised; its constant is the longest reply. The divergence from the base is ours."""
-    reference_every: Count = 0
+    reference_every: Count = 80
     """Rounds after which the policy that the divergence is from becomes the current one, as in regularised
     Nash dynamics (arXiv 2206.15378), whose fixed points are equilibria; 0: it stays what play began with."""
     optimizer: OptimizerConfig = OptimizerConfig(lr=1e-4)
