@@ -32,6 +32,7 @@ from sharpen.studio.items import COLUMNS, held_out_items
 
 HERE = Path(__file__).parent
 T1, UNIQUE = "accuracy_t1", "unique_correct"
+COUNTS = ("n_samples", "rows", "updates", "tokens", "targets")
 DIGITS = "0123456789abcdefghijklmnopqrstuvwxyz"
 Settings = tuple[str, ...]
 
@@ -181,6 +182,7 @@ def collect(arm: Arm, extra: Settings, folder: Path, seed: int) -> dict[str, Any
     keep = ("held_out", "balance", "score", "learn", "sft")
     drop = ("losses", "table", "key", "step")
     rows = [{k: v for k, v in r.items() if k not in drop} for r in manifest.metrics if r.get("name") in keep]
+    rows = blocks(rows)
     seconds = [json.loads(line)["seconds"] for line in (folder / "timing.jsonl").read_text().splitlines()]
     samples = sum(s["result"]["samples"] for k, s in manifest.steps.items() if "/sample:" in f"/{k}")
     ends = held_out_items(folder, {**COLUMNS, "unique": UNIQUE})
@@ -199,6 +201,30 @@ def collect(arm: Arm, extra: Settings, folder: Path, seed: int) -> dict[str, Any
         "rounds": rows,
         "items": {m: packed(by_end, attempts if m == T1 else 1) for m, by_end in ends.items()},
     }
+
+
+def blocks(rows: list[dict[str, Any]], most: int = 6) -> list[dict[str, Any]]:
+    """The rows in their order, those of a name that come every round merged into ``most`` blocks where there
+    are more: counts are summed, other numbers averaged, ``round`` is the last one."""
+    found: list[dict[str, Any]] = []
+    for name in dict.fromkeys(row["name"] for row in rows):
+        own = [row for row in rows if row["name"] == name]
+        size = 1 if name not in ("score", "learn") else -(-len(own) // most)
+        found += [merged(own[i : i + size]) if size > 1 else own[i] for i in range(0, len(own), size)]
+    return sorted(found, key=lambda row: row["round"])
+
+
+def merged(rows: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    """One row of several; a number that some lack is left out."""
+    out: dict[str, Any] = {"name": rows[0]["name"], "round": rows[-1]["round"], "rounds": len(rows)}
+    for key in rows[0]:
+        values = [row.get(key) for row in rows]
+        if key in out or any(type(v) not in (int, float) for v in values):
+            continue
+        total = sum(v for v in values if v is not None)
+        counted = key in COUNTS or key.startswith("selection_")
+        out[key] = total if counted else float(f"{total / len(rows):.5g}")
+    return out
 
 
 def packed(ends: Mapping[str, Mapping[str, float]], of: int) -> dict[str, Any]:

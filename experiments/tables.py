@@ -198,6 +198,7 @@ def gradients(result: Result) -> str:
         f"{span(difference(result.arm(name), result.arm(f'{name}, shuffled rewards'), GREEDY))} points, "
         f"T=1 {span(difference(result.arm(name), result.arm(f'{name}, shuffled rewards'), T1))}."
         for name in ("grpo", "ppo")
+        if {name, f"{name}, shuffled rewards"} <= {arm.name for arm in result.arms}
     ]
     return f"{markdown(['arm', *BOTH, *SPENT], rows)}\n\n{NOTE}{result.caption}\n\n{' '.join(told)}"
 
