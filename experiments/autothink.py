@@ -10,16 +10,13 @@ is finished is not run again, a stopped one is resumed. Writes ``results/autothi
 from __future__ import annotations
 
 import argparse
-import datetime
-import json
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
+from launch import Arm, Settings, chosen, command, heading, perform, side_by_side, today, write
 from regions import RESULTS
-from run import Arm, Settings, command, perform
 
 from sharpen.recipes.autothink import Settings as AutoThink
 from sharpen.runs.manifest import read_manifest
@@ -80,14 +77,10 @@ def collect(arm: Arm, extra: Settings, folder: Path, seed: int) -> dict[str, Any
             table = pa.concat_tables([pq.read_table(f) for f in files]).to_pydict()
             kept = ("mode", "level", "samples", "right", "tokens", "thinking")
             counts[str(len(counts))] = {name: table[name] for name in kept}
-    seconds = [json.loads(line)["seconds"] for line in (folder / "timing.jsonl").read_text().splitlines()]
     return {
         "arm": arm.name,
-        "seed": seed,
-        "command": " ".join(["sharpen", *command(arm, extra, Path("RUN"), seed)]),
-        "base": manifest.steps["policy:0"]["result"]["version"],
-        "code": manifest.header["code"],
-        "seconds": round(sum(seconds)),
+        **heading(folder, seed),
+        "command": " ".join(command(arm, extra, Path("RUN"), seed)),
         "rows": rows,
         "think_rate": [round(r["think_rate"], 4) for r in practice],
         "stages": [r["stage"] for r in rows if r["name"] == "modes" and r["mode"] == "free"],
@@ -104,10 +97,8 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, default=SEEDS)
     parser.add_argument("--arms", default="", help="only these, separated by semicolons")
     args = parser.parse_args()
-    chosen = [a for a in arms() if not args.arms or a.name in args.arms.split(";")]
-    if not chosen:
-        parser.error(f"no such arm: {', '.join(arm.name for arm in arms())}")
-    needed = {arm.after[0] for arm in chosen if arm.after}
+    compared = chosen(parser, arms(), args.arms)
+    needed = {arm.after[0] for arm in compared if arm.after}
     before = [arm for arm in bases(args.base) if arm.name in needed]
 
     def folder(name: str, seed: int) -> Path:
@@ -117,24 +108,22 @@ def main() -> None:
     def extra(arm: Arm, seed: int) -> Settings:
         return arm.after[1](folder(arm.after[0], seed), seed) if arm.after else ()
 
-    for some in (before, chosen):
-        jobs = [(arm, seed) for seed in range(args.seeds) for arm in some]
-        with ThreadPoolExecutor(args.jobs) as pool:
-            list(
-                pool.map(lambda job: perform(job[0], extra(*job), folder(job[0].name, job[1]), job[1]), jobs)
-            )
-    found = [collect(a, extra(a, s), folder(a.name, s), s) for a in chosen for s in range(args.seeds)]
+    def one(job: tuple[Arm, int]) -> None:
+        place = folder(job[0].name, job[1])
+        perform(command(job[0], extra(*job), place, job[1]), place)
+
+    for some in (before, compared):
+        side_by_side([(arm, seed) for seed in range(args.seeds) for arm in some], args.jobs, one)
+    found = [collect(a, extra(a, s), folder(a.name, s), s) for a in compared for s in range(args.seeds)]
     given = f"--base {args.base} --seeds {args.seeds}" + (f" --arms '{args.arms}'" if args.arms else "")
     result = {
         "experiment": "autothink",
         "base": args.base,
         "command": f"python experiments/autothink.py {given}",
-        "date": datetime.datetime.now(datetime.UTC).date().isoformat(),
+        "date": today(),
         "runs": found,
     }
-    path = RESULTS / f"autothink-{args.base}.json"
-    path.write_text(json.dumps(result, separators=(",", ":")) + "\n")
-    print(path)
+    write(RESULTS / f"autothink-{args.base}.json", result)
 
 
 if __name__ == "__main__":

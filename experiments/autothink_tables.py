@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from regions import RESULTS, markdown
+from regions import RESULTS, Row, from_result, markdown
 
 from sharpen.measure.intervals import hierarchical_bootstrap
 from sharpen.runs.streams import stream
 
-Row = dict[str, Any]
 Values = NDArray[np.float64]
 Place = tuple[str, str, str]
 """Arm, which count of its runs (the 0th is of the base, -1 the last), mode."""
@@ -21,12 +18,6 @@ Place = tuple[str, str, str]
 OURS, FREE, THINKING, DIRECT = "autothink", "free", "thinking", "direct"
 REFERENCE: Place = (OURS, "0", THINKING)
 MARGIN = 2.0
-
-
-def read(base: str) -> Row | None:
-    """The result file, None where nothing was run."""
-    path = RESULTS / f"autothink-{base}.json"
-    return json.loads(path.read_text("utf-8")) if path.exists() else None
 
 
 def of(found: Row, arm: str) -> list[Row]:
@@ -207,7 +198,5 @@ KINDS: dict[str, Callable[[Row], str]] = {"autothink": frontier, "autothink_leve
 
 def region(kind: str, base: str) -> str:
     """The body of a region."""
-    found = read(base)
-    if found is None:
-        return f"Not measured yet: run `python experiments/autothink.py --base {base}`."
-    return KINDS[kind](found)
+    path = RESULTS / f"autothink-{base}.json"
+    return from_result(path, f"python experiments/autothink.py --base {base}", KINDS[kind])

@@ -9,7 +9,6 @@ shipped base is frozen, another one gets another name.
 from __future__ import annotations
 
 import argparse
-import datetime
 import hashlib
 import json
 import sys
@@ -17,7 +16,8 @@ from pathlib import Path
 from typing import Any
 
 import roles
-from regions import RESULTS, ROOT, markdown, update
+from launch import today
+from regions import RESULTS, ROOT, from_result, markdown, read, update
 
 from sharpen.measure.intervals import wilson
 from sharpen.models import corpus
@@ -62,7 +62,7 @@ def measure(model: str, n: int) -> dict[str, Any]:
         "version": policy.version,
         "parameters": sum(w.numel() for w in policy.weights.values()),
         "command": f"python experiments/card.py {model} --measure",
-        "date": datetime.date.today().isoformat(),
+        "date": today(),
         "split": "dev",
         "cells": cells,
         **({"roles": roles.measure(policy, n, asked_of(PLAYED[model]))} if model in PLAYED else {}),
@@ -103,20 +103,12 @@ def result_of(model: str) -> Path:
     return RESULTS / f"card-{model}.json"
 
 
-def read(model: str) -> dict[str, Any] | None:
-    """The measured numbers, None before the first measurement."""
-    path = result_of(model)
-    return json.loads(path.read_text("utf-8")) if path.exists() else None
-
-
 def region(model: str, name: str) -> str:
     """The text of a region of ``model``'s card."""
     if name == "mixture":
         return role_mixture(PLAYED[model]) if model in PLAYED else mixture(model)
-    found = read(model)
-    if found is None:
-        return f"Not measured yet: run `python experiments/card.py {model} --measure`."
-    return {"identity": identity, "accuracy": accuracy, "roles": by_role, "judge": judge}[name](found)
+    write = {"identity": identity, "accuracy": accuracy, "roles": by_role, "judge": judge}[name]
+    return from_result(result_of(model), f"python experiments/card.py {model} --measure", write)
 
 
 def identity(found: dict[str, Any]) -> str:
@@ -282,7 +274,7 @@ def main() -> int:
     parser.add_argument("--questions", type=int, default=200, help="a family and level")
     parser.add_argument("--check", action="store_true", help="exit 1 where the card is not up to date")
     args = parser.parse_args()
-    before = read(args.model)
+    before = read(result_of(args.model))
     if before and before["sha256"] != sha256(args.model):
         print(
             f"{args.model}: its weights are not those measured; a new base needs a new name", file=sys.stderr

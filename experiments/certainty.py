@@ -9,11 +9,8 @@ over seeds and questions, paired differences, separation and length bias of the 
 from __future__ import annotations
 
 import argparse
-import datetime
 import json
 import shlex
-import subprocess
-import sys
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -22,13 +19,13 @@ from typing import Any
 
 import numpy as np
 import pyarrow.parquet as pq
+from launch import base_of, perform, today, write
 from numpy.typing import NDArray
 from regions import RESULTS
 
 from sharpen.measure.intervals import hierarchical_bootstrap
 from sharpen.measure.separation import auroc, question_aurocs, spearman
 from sharpen.models.names import shipped
-from sharpen.runs.manifest import read_manifest
 from sharpen.runs.store import unit_files
 from sharpen.runs.streams import stream
 from sharpen.sample.episode import Episode
@@ -126,13 +123,6 @@ def command(base: str, tasks: str, folder: Path, seed: int) -> list[str]:
         f"max_new_tokens={FAMILIES[base][tasks]}", f'strategies=["greedy", "{STRATEGY}"]',
     ]  # fmt: skip
     return ["sharpen", "run", "evaluate", *settings, "--out", str(folder), "--seed", str(seed)]
-
-
-def perform(words: list[str], folder: Path) -> None:
-    """Run it, or resume it; a finished one costs nothing."""
-    if (folder / "manifest.jsonl").exists():
-        words = ["sharpen", "resume", str(folder)]
-    subprocess.run([sys.executable, "-m", *words, "--plain", "--threads", "1"], check=True)
 
 
 def drawn(base: str, folder: Path, tasks: str, seed: int) -> dict[str, Samples]:
@@ -267,12 +257,6 @@ def family(base: str, tasks: str, out: Path) -> dict[str, Any]:
     }
 
 
-def base_of(folder: Path) -> str:
-    """The base's version."""
-    steps = read_manifest(folder).steps
-    return next(line["result"]["version"] for key, line in steps.items() if key.startswith("policy:"))
-
-
 def estimate(values: Array, *names: str) -> dict[str, float]:
     """Mean over ``(seeds, questions)`` with its interval."""
     mean, low, high = hierarchical_bootstrap(values, n=4000, stream=stream("certainty", *names))
@@ -309,14 +293,13 @@ def main() -> None:
     args = parser.parse_args()
     found: dict[str, Any] = {
         "made_by": f"python experiments/certainty.py --base {args.base}",
-        "date": datetime.datetime.now(datetime.UTC).date().isoformat(),
+        "date": today(),
         "families": [],
     }
     path = RESULTS / f"certainty-{args.base}.json"
     for tasks in FAMILIES[args.base]:
         found["families"].append(family(args.base, tasks, args.out))
-        path.write_text(json.dumps(found, indent=1) + "\n", "utf-8")
-        print(f"wrote {path}")
+        write(path, found)
 
 
 if __name__ == "__main__":

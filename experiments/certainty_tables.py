@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from regions import RESULTS, markdown
+from regions import RESULTS, from_result, markdown
 
 SIZES = ("4", "8", "16", "32")
 CONTROLS = ("shuffled", "longest", "self-certainty of an untrained model")
@@ -105,6 +104,4 @@ KINDS: dict[str, Callable[[Found], str]] = {"certainty": whole}
 def region(kind: str, base: str) -> str:
     """The body of the region KIND-BASE."""
     path = RESULTS / f"certainty-{base}.json"
-    if not path.exists():
-        return f"Not measured yet: run `python experiments/certainty.py --base {base}`."
-    return KINDS[kind](json.loads(path.read_text("utf-8")))
+    return from_result(path, f"python experiments/certainty.py --base {base}", KINDS[kind])

@@ -6,11 +6,12 @@ What ``check-task`` does with all sources, kept in ``results/check-task.json`` w
 from __future__ import annotations
 
 import argparse
-import datetime
 import importlib.metadata
 import json
 from collections.abc import Sequence
 from pathlib import Path
+
+from launch import today
 
 from sharpen.cli.checking import CPU_SECONDS, FEWER_ITEMS, checked, every
 from sharpen.cli.parsing import count
@@ -29,7 +30,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     given = [f" --{k} {vars(args)[k]}" for k in ("items", "cpu") if vars(args)[k] != parser.get_default(k)]
     found = {
         "command": "python experiments/check.py" + "".join(given),
-        "date": datetime.date.today().isoformat(),
+        "date": today(),
         "version": importlib.metadata.version("reasoning-gym"),
         "items": args.items,
         "sources": checked(args.only or every(), args.items, args.cpu, told=True),

@@ -11,16 +11,14 @@ Every step lies in a run's folder: a stopped experiment goes on, and ``sharpen c
 from __future__ import annotations
 
 import argparse
-import datetime
-import json
 import shlex
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from confidence_report import CHAIN, FACTS, NAMES, report
+from launch import seconds_of, today, write
 
 from sharpen.learn.config import LearnConfig, OptimizerConfig
 from sharpen.learn.row import Row
@@ -298,21 +296,13 @@ def main(argv: Sequence[str] | None = None) -> None:
         "base": args.base,
         "checksum": read_manifest(folder / "base").steps["policy:0"]["result"]["version"],
         "command": shlex.join(["python", "experiments/confidence.py", *given]),
-        "date": datetime.date.today().isoformat(),
+        "date": today(),
         "seeds": args.seeds,
         "plan": asdict(plan),
-        "seconds": seconds(folder),
+        "seconds": seconds_of(folder),
         **report(folder, args.seeds, CHILDREN),
     }
-    path = args.results / f"confidence-{args.base}.json"
-    path.write_text(json.dumps(result, separators=(",", ":")) + "\n")
-    print(path)
-
-
-def seconds(folder: Path) -> int:
-    """What all steps took."""
-    lines = [line for path in folder.rglob("timing.jsonl") for line in path.read_text().splitlines()]
-    return round(float(np.sum([json.loads(line)["seconds"] for line in lines])))
+    write(args.results / f"confidence-{args.base}.json", result)
 
 
 if __name__ == "__main__":

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -265,6 +264,4 @@ KINDS: dict[str, Callable[[Told], str]] = {
 def region(kind: str, base: str) -> str:
     """The body of a region on this base."""
     path = regions.RESULTS / f"confidence-{base}.json"
-    if not path.exists():
-        return f"Not measured yet: run `python experiments/confidence.py --base {base}`."
-    return KINDS[kind](json.loads(path.read_text("utf-8")))
+    return regions.from_result(path, f"python experiments/confidence.py --base {base}", KINDS[kind])

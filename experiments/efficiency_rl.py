@@ -8,20 +8,15 @@ Trains the base where it is missing, runs every arm over the seeds, and writes
 from __future__ import annotations
 
 import argparse
-import datetime
-import json
-from concurrent.futures import ThreadPoolExecutor
-from functools import cache
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
+from launch import Arm, command, heading, perform, side_by_side, today, trained, write
 from numpy.typing import NDArray
-from regions import RESULTS, markdown
-from run import Arm, command, perform
-from steering import trained
+from regions import RESULTS, Row, markdown, regions_of
+from steering import TRAINING
 
 from sharpen.measure.intervals import hierarchical_bootstrap
 from sharpen.models.checks import TASKS, needs_check
@@ -35,7 +30,6 @@ TRIED = 400
 SETTINGS = (
     f"tasks={TASKS}", "template=plain", "prefill=", "max_new_tokens=192", "queries=24", f"tried={TRIED}",
 )  # fmt: skip
-Row = dict[str, Any]
 Values = NDArray[np.float64]
 
 
@@ -65,15 +59,11 @@ def collect(arm: Arm, folder: Path, seed: int) -> Row:
             counts[key.split("/")[0].removeprefix("weighed-")] = {
                 k: v for k, v in table.items() if k in ("samples", "right", "tokens", "degenerate")
             }
-    seconds = [json.loads(line)["seconds"] for line in (folder / "timing.jsonl").read_text().splitlines()]
     practice = [r for r in manifest.metrics if r["name"] == "practice"]
     return {
         "arm": arm.name,
-        "seed": seed,
-        "command": " ".join(["sharpen", *command(arm, (), Path("RUN"), seed)]),
-        "base": manifest.steps["policy:0"]["result"]["version"],
-        "code": manifest.header["code"],
-        "seconds": round(sum(seconds)),
+        **heading(folder, seed),
+        "command": " ".join(command(arm, (), Path("RUN"), seed)),
         "practice": [{k: r[k] for k in ("accuracy", "length", "ratio")} for r in practice],
         "counts": counts,
     }
@@ -87,40 +77,32 @@ def main() -> None:
     parser.add_argument("--runs", type=Path, default=Path("runs/experiments/self_efficiency_rl"))
     parser.add_argument("--base", type=Path, help="a folder with the base, already trained")
     args = parser.parse_args()
-    base = trained(args.base or args.runs.parent / "efficiency_steering" / "checks")
+    base = trained(args.base or args.runs.parent / "efficiency_steering" / "checks", *TRAINING)
     jobs = [(arm, seed) for seed in range(args.seeds) for arm in arms(base)]
 
     def folder(arm: Arm, seed: int) -> Path:
         return args.runs / arm.name.replace(" ", "_") / f"seed-{seed}"
 
-    with ThreadPoolExecutor(args.jobs) as pool:
-        list(pool.map(lambda job: perform(job[0], (), folder(*job), job[1]), jobs))
+    def one(job: tuple[Arm, int]) -> None:
+        perform(command(job[0], (), folder(*job), job[1]), folder(*job))
+
+    side_by_side(jobs, args.jobs, one)
     result = {
         "command": f"python experiments/efficiency_rl.py --seeds {args.seeds}",
-        "date": datetime.datetime.now(datetime.UTC).date().isoformat(),
+        "date": today(),
         "runs": [collect(arm, folder(arm, seed), seed) for arm, seed in jobs],
     }
-    RESULT.write_text(json.dumps(result, separators=(",", ":")) + "\n")
-    print(f"{RESULT} is written: now run tables.py")
+    write(RESULT, result)
 
 
 # tables ----------------------------------------------------------------------------------------------
-@cache
-def read() -> Row | None:
-    """The result file, None where nothing was run."""
-    return json.loads(RESULT.read_text("utf-8")) if RESULT.exists() else None
-
-
 def each(runs: list[Row], end: str, name: str) -> Values:
     """``name`` an answer, by seed and question."""
     return np.array([np.array(r["counts"][end][name]) / r["counts"][end]["samples"] for r in runs])
 
 
-def table() -> str:
+def table(found: Row) -> str:
     """Accuracy and tokens of every arm: on all held-out questions, and where a check is needed."""
-    found = read()
-    if found is None:
-        return "Not measured yet: run `python experiments/efficiency_rl.py`."
     names = list(dict.fromkeys(run["arm"] for run in found["runs"]))
     needed = np.array([needs_check(t) for t in make(TASKS).take("test", TRIED)])
     rows = []
@@ -154,7 +136,7 @@ def _span(values: Values, name: str) -> str:
     return "{:+.1f} ({:+.1f} to {:+.1f})".format(*(100 * x for x in found))
 
 
-REGIONS = {"efficiency_rl": table}
+REGIONS = regions_of(RESULT, "python experiments/efficiency_rl.py", {"efficiency_rl": table})
 """The region of ``docs/methods/self_efficiency.md``."""
 
 

@@ -9,8 +9,6 @@ solution is right" can be believed by difficulty, and whether judging hangs on s
 from __future__ import annotations
 
 import argparse
-import datetime
-import json
 import shlex
 from collections.abc import Mapping, Sequence
 from functools import partial
@@ -24,14 +22,13 @@ from certainty import (
     Names,
     Rule,
     Samples,
-    base_of,
     best,
     borda,
     estimate,
     marks,
-    perform,
     table_of,
 )  # fmt: skip
+from launch import base_of, perform, today, write
 from regions import RESULTS
 
 from sharpen.measure.judging import (
@@ -316,12 +313,10 @@ def main() -> None:
     args = parser.parse_args()
     found = {
         "made_by": "python experiments/judging.py",
-        "date": datetime.datetime.now(datetime.UTC).date().isoformat(),
+        "date": today(),
         **result(args.out),
     }
-    path = RESULTS / f"judging-{BASE}.json"
-    path.write_text(json.dumps(found, indent=1) + "\n", "utf-8")
-    print(f"wrote {path}")
+    write(RESULTS / f"judging-{BASE}.json", found)
 
 
 if __name__ == "__main__":

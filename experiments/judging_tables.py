@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from typing import Any
 
 from certainty_tables import points, share
-from regions import RESULTS, markdown
+from regions import RESULTS, from_result, markdown
 
 KINDS = ("judging",)
 CONTROLS = ("Self-PRM, judgments shuffled",)
@@ -23,10 +22,11 @@ Found = Mapping[str, Any]
 
 def region(kind: str, base: str) -> str:
     """The body of the region KIND-BASE."""
-    path = RESULTS / f"{kind}-{base}.json"
-    if not path.exists():
-        return "Not measured yet: run `python experiments/judging.py`."
-    found = json.loads(path.read_text("utf-8"))
+    return from_result(RESULTS / f"{kind}-{base}.json", "python experiments/judging.py", whole)
+
+
+def whole(found: Found) -> str:
+    """All tables, and how they were made."""
     told = (
         f"{found['questions']:,} questions of `{found['tasks']}`, {found['seeds']} seeds, base "
         f"{found['base'][:8]}; a sample takes {found['tokens']:.0f} tokens, a judgment "

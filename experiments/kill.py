@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import argparse
 import contextlib
-import datetime
 import json
 import multiprocessing
 import os
@@ -30,6 +29,7 @@ from functools import partial
 from pathlib import Path
 
 import psutil
+from launch import today
 
 from sharpen import cli
 from sharpen.recipes.execute import code_digest
@@ -274,7 +274,7 @@ def summary(
     return {
         "command": " ".join(["python", "experiments/kill.py", *sys.argv[1:]]),
         "kills": killed,
-        "date": datetime.date.today().isoformat(),
+        "date": today(),
         "code": digest,
         "numerics": environment(),
         "ok": all(o.ok for o in outcomes) and bool(live["ok"]),

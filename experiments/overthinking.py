@@ -9,7 +9,6 @@ repeated.
 from __future__ import annotations
 
 import argparse
-import datetime
 import json
 import shlex
 from collections.abc import Callable, Mapping, Sequence
@@ -18,14 +17,13 @@ from typing import Any
 
 import numpy as np
 from attempts import Stored, Try, stored_calls, tries
+from launch import heading, perform, today, trained, write
 from numpy.typing import NDArray
 from regions import RESULTS
-from steering import call
 
 from sharpen.measure.overthinking import lowest_at_k
 from sharpen.measure.passk import pass_at_k
 from sharpen.models.machines import TASKS
-from sharpen.runs.manifest import read_manifest
 from sharpen.runs.streams import Stream
 from sharpen.strategies.words import MACHINES
 from sharpen.tasks.machine import Machine
@@ -55,39 +53,18 @@ def command(base: str, knob: int, seed: int, folder: Path, split: str = "test") 
     ]  # fmt: skip
 
 
-def trained(folder: Path) -> Path:
-    """The base's folder; it is trained where it is missing."""
-    if not (folder / "made.json").exists():
-        call("sharpen.models.make", *TRAINING, "--out", str(folder))
-    return folder
-
-
-def perform(base: Path, knob: int, seed: int, folder: Path, split: str) -> Path:
-    """One run, or the rest of it."""
-    mark = folder.with_name(f"{folder.name}.done")
-    if not mark.exists():
-        words = command(str(base), knob, seed, folder, split)
-        if (folder / "manifest.jsonl").exists():
-            words = ["sharpen", "resume", str(folder)]
-        call(*words, "--plain", "--threads", "1")
-        mark.touch()
-    return folder
-
-
 def collect(base: Path, folder: Path, knob: int, seed: int, split: str) -> dict[str, Any]:
     """A run's attempts, and what it is."""
     from sharpen.sample.policy import load_policy
 
-    policy, source, manifest = load_policy(str(base)), Machine(level=1), read_manifest(folder)
+    policy, source = load_policy(str(base)), Machine(level=1)
     found, stored = [], stored_calls(folder, strategy(knob))
     n = ATTEMPTS if knob == MAIN else 1
     for task in source.take(split, QUESTIONS if knob == MAIN else FEWER):
         desk = Stored(policy, stored[task.id], str(knob), STOP)
         found.append(tries(task, source, desk, MACHINES, steps=STEPS, n=n))
-    seconds = [json.loads(line)["seconds"] for line in (folder / "timing.jsonl").read_text().splitlines()]
     columns = {name: [[getattr(t, name) for t in row] for row in found] for name in Try._fields}
-    return {"knob": knob, "seed": seed, "base": policy.version, "code": manifest.header["code"],
-            "split": split, "seconds": round(sum(seconds)), "attempts": columns}  # fmt: skip
+    return {**heading(folder, seed), "knob": knob, "split": split, "attempts": columns}
 
 
 # what is computed from the attempts ----------------------------------------------------------------
@@ -152,19 +129,16 @@ def main() -> None:
     for seed in range(args.seeds):
         for knob in (MAIN, *OTHERS):
             folder = args.runs / f"{args.split}-knob-{knob}-seed-{seed}"
-            perform(base, knob, seed, folder, args.split)
+            perform(command(str(base), knob, seed, folder, args.split), folder)
             found.append(collect(base, folder, knob, seed, args.split))
-    text = {
+    result = {
         "command": f"python experiments/overthinking.py --seeds {args.seeds}",
         "training": f"python -m sharpen.models.make {' '.join(TRAINING)}",
         "run": shlex.join(command("machines", MAIN, 0, Path("DIR"))),
-        "date": datetime.datetime.now(datetime.UTC).date().isoformat(),
+        "date": today(),
         "runs": found,
     }
-    lines = [json.dumps(row, separators=(",", ":")) for row in text.pop("runs")]
-    head = json.dumps(text, indent=1).removesuffix("\n}")
-    args.out.write_text(f'{head},\n "runs": [\n' + ",\n".join(lines) + "\n]\n}\n")
-    print(f"{args.out} is written: now run tables.py")
+    write(args.out, result)
 
 
 if __name__ == "__main__":

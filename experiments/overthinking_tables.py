@@ -2,41 +2,17 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Callable
-from functools import cache
-from typing import Any
-
 import numpy as np
 from numpy.typing import NDArray
 from overthinking import FEWER, MAIN, OTHERS, RESULT, SELECTORS, any_of, bands, chosen_at
-from regions import markdown
+from regions import Row, markdown, regions_of
 
 from sharpen.measure.intervals import hierarchical_bootstrap, wilson
 from sharpen.measure.overthinking import Line, least_squares, relative_change
 from sharpen.runs.streams import stream
 
-Row = dict[str, Any]
 Values = NDArray[np.float64]
 OURS = "overthinking"
-
-
-@cache
-def read() -> Row | None:
-    """The result file, None where nothing was run."""
-    return json.loads(RESULT.read_text("utf-8")) if RESULT.exists() else None
-
-
-def told(write: Callable[[Row], str]) -> Callable[[], str]:
-    """A region from the result file."""
-
-    def region() -> str:
-        found = read()
-        return (
-            "Not measured yet: run `python experiments/overthinking.py`." if found is None else write(found)
-        )
-
-    return region
 
 
 def of(found: Row, knob: int) -> list[Row]:
@@ -238,12 +214,16 @@ def verdict(found: Row) -> str:
                       caption(found)])  # fmt: skip
 
 
-REGIONS: dict[str, Callable[[], str]] = {
-    "overthinking_between": told(between),
-    "overthinking_scale": told(scale),
-    "overthinking_lowest": told(lowest),
-    "overthinking_controls": told(controls),
-    "overthinking_cost": told(cost),
-    "overthinking_verdict": told(verdict),
-}
+REGIONS = regions_of(
+    RESULT,
+    "python experiments/overthinking.py",
+    {
+        "overthinking_between": between,
+        "overthinking_scale": scale,
+        "overthinking_lowest": lowest,
+        "overthinking_controls": controls,
+        "overthinking_cost": cost,
+        "overthinking_verdict": verdict,
+    },
+)
 """The regions of ``docs/methods/overthinking.md``."""

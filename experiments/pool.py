@@ -15,7 +15,6 @@ from __future__ import annotations
 
 import argparse
 import contextlib
-import datetime
 import importlib.metadata
 import json
 import logging
@@ -28,6 +27,7 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+from launch import today
 from numerals import Case, cases
 
 from sharpen.score.pool import Outcome, Pool
@@ -174,7 +174,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         f" --{k} {vars(args)[k]}" for k in ("answers", "block") if vars(args)[k] != parser.get_default(k)
     ]
     command = "python experiments/pool.py" + "".join(given)
-    head = {"block": args.block, "command": command, "date": datetime.date.today().isoformat()}
+    head = {"block": args.block, "command": command, "date": today()}
     found = head | result(drawn, measure(drawn, args.block))
     args.out.write_text(json.dumps(found, separators=(",", ":"), ensure_ascii=False) + "\n", "utf-8")
     print(args.out)

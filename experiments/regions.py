@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 ROOT = Path(__file__).parent.parent
 RESULTS = Path(__file__).parent / "results"
+
+Row = dict[str, Any]
 
 _REGION = re.compile(r"(<!-- table:([\w. -]+?) -->\n)(.*?)(<!-- /table -->)", re.DOTALL)
 
@@ -34,3 +39,21 @@ def markdown(heads: Sequence[str], rows: Sequence[Sequence[str]], *, left: int =
     rule = ["---" if i < left else "---:" for i in range(len(heads))]
     lines = [heads, rule, *rows]
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+
+
+def read(path: Path) -> Row | None:
+    """A result file, None where nothing was measured yet."""
+    return json.loads(path.read_text("utf-8")) if path.exists() else None
+
+
+def from_result(path: Path, command: str, write: Callable[[Row], str]) -> str:
+    """A region that a result file fills; without one, the command that measures it."""
+    found = read(path)
+    return f"Not measured yet: run `{command}`." if found is None else write(found)
+
+
+def regions_of(
+    path: Path, command: str, writers: dict[str, Callable[[Row], str]]
+) -> dict[str, Callable[[], str]]:
+    """Regions by name that one result file fills."""
+    return {name: partial(from_result, path, command, write) for name, write in writers.items()}

@@ -9,18 +9,14 @@ file holds the commands, the base's checksum, per-round measures and per-questio
 from __future__ import annotations
 
 import argparse
-import datetime
-import json
-import os
 import shlex
-import subprocess
-import sys
-from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from launch import Arm, Settings, chosen, command, heading, mark_of, perform, side_by_side, today, write
+from regions import RESULTS
 from serve import serving
 
 from sharpen.recipes.b_star import Settings as BStar
@@ -30,23 +26,9 @@ from sharpen.runs.streams import stream
 from sharpen.sample.policy import shipped
 from sharpen.studio.items import COLUMNS, held_out_items
 
-HERE = Path(__file__).parent
 T1, UNIQUE = "accuracy_t1", "unique_correct"
 COUNTS = ("n_samples", "rows", "updates", "tokens", "targets")
 DIGITS = "0123456789abcdefghijklmnopqrstuvwxyz"
-Settings = tuple[str, ...]
-
-
-@dataclass(frozen=True)
-class Arm:
-    """A recipe with settings; ``after`` computes further settings from another arm's finished run; where
-    ``served``, vLLM's server has the base model and ``api.url`` is added."""
-
-    name: str
-    recipe: str
-    settings: Settings = ()
-    after: tuple[str, Callable[[Path, int], Settings]] | None = None
-    served: bool = False
 
 
 @dataclass(frozen=True)
@@ -142,40 +124,6 @@ def with_base(base: str) -> dict[str, Experiment]:
     }
 
 
-def command(arm: Arm, extra: Settings, folder: Path, seed: int) -> list[str]:
-    """What is run."""
-    if (folder / "manifest.jsonl").exists():
-        return ["resume", str(folder), *extra, "--plain", "--threads", "1"]
-    return ["run", arm.recipe, *arm.settings, *extra, "--seed", str(seed), "--out", str(folder), "--plain",
-            "--threads", "1"]  # fmt: skip
-
-
-def mark_of(folder: Path) -> Path:
-    """The mark of a finished run."""
-    return folder.with_name(f"{folder.name}.done")
-
-
-def perform(arm: Arm, extra: Settings, folder: Path, seed: int) -> None:
-    """One run, unless it is finished."""
-    mark = mark_of(folder)
-    if mark.exists():
-        return
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    environment = {**os.environ, "OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
-    argv = [sys.executable, "-m", "sharpen", *command(arm, extra, folder, seed)]
-    done = subprocess.run(argv, env=environment, capture_output=True, text=True, check=False)
-    if done.returncode:
-        raise SystemExit(f"{' '.join(argv)}\n{done.stdout[-2000:]}\n{done.stderr[-2000:]}")
-    mark.touch()
-    print(f"{folder} {final(folder)}", flush=True)
-
-
-def final(folder: Path) -> str:
-    """The last held-out line, for whoever watches."""
-    rows = [r for r in read_manifest(folder).metrics if r.get("name") == "held_out"]
-    return " ".join(f"{100 * r['accuracy_greedy']:.1f}" for r in rows)
-
-
 def collect(arm: Arm, extra: Settings, folder: Path, seed: int) -> dict[str, Any]:
     """What the result file keeps of a run."""
     manifest = read_manifest(folder)
@@ -183,7 +131,6 @@ def collect(arm: Arm, extra: Settings, folder: Path, seed: int) -> dict[str, Any
     drop = ("losses", "table", "key", "step")
     rows = [{k: v for k, v in r.items() if k not in drop} for r in manifest.metrics if r.get("name") in keep]
     rows = blocks(rows)
-    seconds = [json.loads(line)["seconds"] for line in (folder / "timing.jsonl").read_text().splitlines()]
     samples = sum(s["result"]["samples"] for k, s in manifest.steps.items() if "/sample:" in f"/{k}")
     ends = held_out_items(folder, {**COLUMNS, "unique": UNIQUE})
     attempts = rows[0]["n_samples"] // len(ends[T1]["base"])
@@ -191,12 +138,9 @@ def collect(arm: Arm, extra: Settings, folder: Path, seed: int) -> dict[str, Any
     gaps = {k: s["logprob_gap"] for k, s in steps.items() if "logprob_gap" in s}
     return {
         "arm": arm.name,
-        "seed": seed,
+        **heading(folder, seed),
         **({"gaps": gaps} if gaps else {}),
-        "command": " ".join(["sharpen", *command(arm, extra, Path("RUN"), seed)]),
-        "base": manifest.steps["policy:0"]["result"]["version"],
-        "code": manifest.header["code"],
-        "seconds": round(sum(seconds)),
+        "command": " ".join(command(arm, extra, Path("RUN"), seed)),
         "samples": samples,
         "rounds": rows,
         "items": {m: packed(by_end, attempts if m == T1 else 1) for m, by_end in ends.items()},
@@ -250,12 +194,7 @@ def main() -> None:
     parser.add_argument("--arms", default="", help="only these, separated by semicolons")
     args = parser.parse_args()
     experiment = with_base(args.base)[args.experiment]
-    if args.arms:
-        wanted = args.arms.split(";")
-        known = {arm.name: arm for arm in experiment.arms}
-        if unknown := [name for name in wanted if name not in known]:
-            parser.error(f"unknown arm {unknown[0]!r}: {', '.join(known)}")
-        experiment = replace(experiment, arms=tuple(known[name] for name in wanted))
+    arms = chosen(parser, experiment.arms, args.arms)
     seeds = range(args.seeds or experiment.seeds)
     root = args.runs / args.base
 
@@ -269,32 +208,29 @@ def main() -> None:
             return (f"api.url={url}",) if url else ()
         return arm.after[1](folder(arm.after[0], seed), seed) if arm.after else ()
 
-    def go(jobs: Sequence[tuple[Arm, int]]) -> None:
-        with ThreadPoolExecutor(args.jobs) as pool:
-            list(pool.map(lambda j: perform(j[0], extra(*j), folder(j[0].name, j[1]), j[1]), jobs))
+    def one(job: tuple[Arm, int]) -> None:
+        arm, seed = job
+        place, more = folder(arm.name, seed), extra(arm, seed)
+        perform(command(arm, more, place, seed), place, again=more)
 
-    go([(arm, seed) for seed in seeds for arm in experiment.arms if not arm.after and not arm.served])
-    go([(arm, seed) for seed in seeds for arm in experiment.arms if arm.after])
-    served = [(arm, seed) for seed in seeds for arm in experiment.arms if arm.served]
+    own = [(arm, seed) for seed in seeds for arm in arms if not arm.after and not arm.served]
+    after = [(arm, seed) for seed in seeds for arm in arms if arm.after]
+    for jobs in (own, after):
+        side_by_side(jobs, args.jobs, one)
+    served = [(arm, seed) for seed in seeds for arm in arms if arm.served]
     if any(not mark_of(folder(arm.name, seed)).exists() for arm, seed in served):
         with serving(shipped()[args.base], args.base) as url:
-            go(served)
+            side_by_side(served, args.jobs, one)
         url = ""  # a chance of this moment, and no part of what was run
-    found = [
-        collect(arm, extra(arm, seed), folder(arm.name, seed), seed)
-        for arm in experiment.arms
-        for seed in seeds
-    ]
+    found = [collect(arm, extra(arm, seed), folder(arm.name, seed), seed) for arm in arms for seed in seeds]
     result = {
         "experiment": args.experiment,
         "base": args.base,
         "command": shlex.join(["python", "experiments/run.py", *given(args)]),
-        "date": datetime.date.today().isoformat(),
+        "date": today(),
         "runs": found,
     }
-    path = HERE / "results" / f"{args.experiment}-{args.base}.json"
-    path.write_text(json.dumps(result, indent=None, separators=(",", ":")) + "\n")
-    print(path)
+    write(RESULTS / f"{args.experiment}-{args.base}.json", result)
 
 
 if __name__ == "__main__":

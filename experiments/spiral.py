@@ -9,14 +9,11 @@ Controls: returns shuffled over games, and an expert's games learnt.
 from __future__ import annotations
 
 import argparse
-import datetime
-import json
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
+from launch import Arm, chosen, command, heading, perform, side_by_side, today, write
 from regions import RESULTS
-from run import Arm, command, perform
 
 from sharpen.measure.exploitability import resampled, tabulate
 from sharpen.recipes.spiral import Settings as Spiral
@@ -68,11 +65,8 @@ def told(arm: Arm, seed: int, out: Path) -> dict[str, Any]:
     }
     drop = ("key", "step", "name")
     learnt = [row for row in rows["learn"] if row["round"] > 0]
-    seconds = [json.loads(line)["seconds"] for line in (folder / "timing.jsonl").read_text().splitlines()]
     return {
-        "seed": seed,
-        "code": manifest.header["code"],
-        "seconds": round(sum(seconds)),
+        **heading(folder, seed),
         "held_out": [{k: rounded(row[k]) for k in HELD_OUT} for row in rows["held_out"]],
         "contests": [{k: rounded(v) for k, v in row.items() if k not in drop} for row in rows["contest"]],
         **{name: [rounded(row[name]) for row in rows["self_play"]] for name in CURVES},
@@ -105,29 +99,28 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, default=SEEDS)
     parser.add_argument("--arms", default="", help="only these, separated by semicolons")
     args = parser.parse_args()
-    wanted = args.arms.split(";") if args.arms else [arm.name for arm in ARMS]
-    if unknown := set(wanted) - {arm.name for arm in ARMS}:
-        parser.error(f"unknown arm {min(unknown)!r}: {'; '.join(arm.name for arm in ARMS)}")
-    arms, seeds = [arm for arm in ARMS if arm.name in wanted], range(args.seeds)
-    with ThreadPoolExecutor(args.jobs) as pool:
-        jobs = [(arm, seed) for seed in seeds for arm in arms]
-        list(pool.map(lambda job: perform(job[0], (), folder_of(*job, args.out), job[1]), jobs))
+    arms, seeds = chosen(parser, ARMS, args.arms), range(args.seeds)
+
+    def one(job: tuple[Arm, int]) -> None:
+        folder = folder_of(*job, args.out)
+        perform(command(job[0], (), folder, job[1]), folder)
+
+    side_by_side([(arm, seed) for seed in seeds for arm in arms], args.jobs, one)
     given = [f"--seeds {args.seeds}"] * (args.seeds != SEEDS) + [f"--arms '{args.arms}'"] * bool(args.arms)
     result = {
         "command": " ".join(["python", "experiments/spiral.py", *given]),
-        "date": datetime.datetime.now(datetime.UTC).date().isoformat(),
+        "date": today(),
         "base": BASE,
         "known": known(Spiral().replies),
         "arms": {
             arm.name: {
-                "command": " ".join(["sharpen", *command(arm, (), Path("RUN"), 0)]),
+                "command": " ".join(command(arm, (), Path("RUN"), 0)),
                 "runs": [told(arm, seed, args.out) for seed in seeds],
             }
             for arm in arms
         },
     }
-    RESULT.write_text(json.dumps(result, separators=(",", ":")) + "\n", "utf-8")
-    print(f"wrote {RESULT}")
+    write(RESULT, result)
 
 
 if __name__ == "__main__":

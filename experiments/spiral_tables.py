@@ -2,41 +2,20 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Callable, Sequence
-from functools import cache
-from typing import Any
+from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
-from regions import markdown
+from regions import Row, markdown, regions_of
 from spiral import RESULT
 
 from sharpen.measure.intervals import hierarchical_bootstrap
 from sharpen.runs.streams import stream
 
-Row = dict[str, Any]
 OURS, GOAL = "kuhn, RAE", 0.3
 SHUFFLED = "kuhn, returns shuffled"
-UNMEASURED = "Not measured yet: run `python experiments/spiral.py`."
 LATE = 50
 """How many of the last rounds lengths, invalid moves and gradients are told of."""
-
-
-@cache
-def read() -> Row | None:
-    """The result file, None where nothing was run."""
-    return json.loads(RESULT.read_text("utf-8")) if RESULT.exists() else None
-
-
-def told(write: Callable[[Row], str]) -> Callable[[], str]:
-    """A region from the result file."""
-
-    def region() -> str:
-        found = read()
-        return UNMEASURED if found is None else write(found)
-
-    return region
 
 
 def runs(found: Row, arm: str) -> list[Row]:
@@ -196,7 +175,7 @@ def transfer(found: Row) -> str:
     """What the games did to a task that none of them rewards."""
     arms = [arm for arm in of("kuhn", found) if runs(found, arm)[0]["held_out"]]
     if not arms:
-        return UNMEASURED
+        return "Measured in no arm."
     rows = []
     for arm in arms:
         cells = [arm.partition(", ")[2]]
@@ -231,10 +210,14 @@ def _apart(found: Row) -> str:
     return f"RAE's change beyond that with shuffled returns: {', '.join(parts)}. "
 
 
-REGIONS = {
-    "spiral_seeds": told(seeds),
-    "spiral_kuhn": told(kuhn),
-    "spiral_roles": told(roles),
-    "spiral_transfer": told(transfer),
-}
+REGIONS = regions_of(
+    RESULT,
+    "python experiments/spiral.py",
+    {
+        "spiral_seeds": seeds,
+        "spiral_kuhn": kuhn,
+        "spiral_roles": roles,
+        "spiral_transfer": transfer,
+    },
+)
 """The regions of ``docs/methods/spiral.md``."""

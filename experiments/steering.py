@@ -8,20 +8,15 @@ question. ``tables.py`` writes the page's tables from it alone. A finished seed 
 from __future__ import annotations
 
 import argparse
-import datetime
-import json
-import os
-import subprocess
-import sys
-from collections.abc import Callable, Sequence
-from functools import cache
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
-from regions import RESULTS, markdown
+from launch import Arm, command, heading, perform, today, trained, write
+from regions import RESULTS, Row, markdown, regions_of
 
 from sharpen.measure.intervals import hierarchical_bootstrap
 from sharpen.models.checks import TASKS, needs_check
@@ -35,35 +30,6 @@ SETTINGS = (
     f"tasks={TASKS}", "template=plain", "verifier=source", "problems=150", "samples=10", "pairs=80",
     "held_pairs=60", "dev=32", "dev_samples=4", "test=96", "test_samples=8", "max_new_tokens=192",
 )  # fmt: skip
-Row = dict[str, Any]
-
-
-def trained(folder: Path) -> Path:
-    """The base's folder; it is trained where it is missing."""
-    if not (folder / "made.json").exists():
-        call("sharpen.models.make", *TRAINING, "--out", str(folder))
-    return folder
-
-
-def call(module: str, *arguments: str) -> None:
-    """Run a module of the package on one thread. SystemExit with its last lines where it fails."""
-    environment = {**os.environ, "OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
-    argv = [sys.executable, "-m", module, *arguments]
-    done = subprocess.run(argv, env=environment, capture_output=True, text=True, check=False)
-    if done.returncode:
-        raise SystemExit(f"{' '.join(argv)}\n{done.stdout[-1000:]}\n{done.stderr[-2000:]}")
-
-
-def run(base: Path, folder: Path, seed: int) -> Path:
-    """One seed's run, unless it is finished."""
-    mark = folder.with_name(f"{folder.name}.done")
-    if not mark.exists():
-        began = (folder / "manifest.jsonl").exists()
-        first = ["resume", str(folder)] if began else ["run", "efficiency_steering", *SETTINGS]
-        rest = [] if began else [f"model={base}", "--seed", str(seed), "--out", str(folder)]
-        call("sharpen", *first, *rest, "--plain", "--threads", "1")
-        mark.touch()
-    return folder
 
 
 def collect(folder: Path, seed: int) -> Row:
@@ -78,12 +44,8 @@ def collect(folder: Path, seed: int) -> Row:
         if key.startswith("test/") and "/efficiency:" in key:
             table = pa.concat_tables([pq.read_table(f) for f in files]).to_pydict()
             counts[key] = {name: values for name, values in table.items() if name != "task_id"}
-    seconds = [json.loads(line)["seconds"] for line in (folder / "timing.jsonl").read_text().splitlines()]
     return {
-        "seed": seed,
-        "base": manifest.steps["policy:0"]["result"]["version"],
-        "code": manifest.header["code"],
-        "seconds": round(sum(seconds)),
+        **heading(folder, seed),
         "rows": rows,
         "questions": counts,
     }
@@ -96,38 +58,22 @@ def main() -> None:
     parser.add_argument("--runs", type=Path, default=Path("runs/experiments/efficiency_steering"))
     parser.add_argument("--base", type=Path, help="a folder with the base, already trained")
     args = parser.parse_args()
-    base = trained(args.base or args.runs / "checks")
-    found = [collect(run(base, args.runs / f"seed-{s}", s), s) for s in range(args.seeds)]
-    text = {
+    base = trained(args.base or args.runs / "checks", *TRAINING)
+    arm = Arm("efficiency_steering", "efficiency_steering", (*SETTINGS, f"model={base}"))
+    folders = {seed: args.runs / f"seed-{seed}" for seed in range(args.seeds)}
+    for seed, folder in folders.items():
+        perform(command(arm, (), folder, seed), folder)
+    result = {
         "command": f"python experiments/steering.py --seeds {args.seeds}",
         "training": f"python -m sharpen.models.make {' '.join(TRAINING)}",
         "settings": list(SETTINGS),
-        "date": datetime.date.today().isoformat(),
-        "runs": found,
+        "date": today(),
+        "runs": [collect(folder, seed) for seed, folder in folders.items()],
     }
-    lines = [json.dumps(row) for row in text.pop("runs")]
-    head = json.dumps(text, indent=1).removesuffix("\n}")
-    RESULT.write_text(f'{head},\n "runs": [\n' + ",\n".join(lines) + "\n]\n}\n")
-    print(f"{RESULT} is written: now run tables.py")
+    write(RESULT, result)
 
 
 # tables ----------------------------------------------------------------------------------------------
-@cache
-def read() -> Row | None:
-    """The result file, None where nothing was run."""
-    return json.loads(RESULT.read_text("utf-8")) if RESULT.exists() else None
-
-
-def told(write: Callable[[Row], str]) -> Callable[[], str]:
-    """A region from the result file."""
-
-    def region() -> str:
-        found = read()
-        return "Not measured yet: run `python experiments/steering.py`." if found is None else write(found)
-
-    return region
-
-
 def rows(found: Row, name: str, **where: Any) -> list[list[Row]]:
     """Each seed's rows of a name that have these values."""
     return [
@@ -336,14 +282,18 @@ def _where_needed(runs: Sequence[Row], kind: str) -> float:
     return float(np.mean(share))
 
 
-REGIONS = {
-    "steering_room": told(room),
-    "steering_directions": told(directions),
-    "steering_grid": told(grid),
-    "steering_curve": told(curve),
-    "steering_test": told(tested),
-    "steering_verdict": told(verdict),
-}
+REGIONS = regions_of(
+    RESULT,
+    "python experiments/steering.py",
+    {
+        "steering_room": room,
+        "steering_directions": directions,
+        "steering_grid": grid,
+        "steering_curve": curve,
+        "steering_test": tested,
+        "steering_verdict": verdict,
+    },
+)
 """The regions of ``docs/methods/efficiency_steering.md``."""
 
 

@@ -8,18 +8,13 @@ votes draws as many as fit. Controls: the majority of samples, and best of N wit
 from __future__ import annotations
 
 import argparse
-import datetime
-import json
 import shlex
-import subprocess
-import sys
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
+from launch import base_of, perform, side_by_side, today, write
 from regions import RESULTS
 
-from sharpen.runs.manifest import read_manifest
 from sharpen.studio.strategies import read_strategies
 
 BASE, SEEDS, QUESTIONS = "nano-2", 3, 300
@@ -71,22 +66,12 @@ def command(tasks: str, folder: Path, seed: int) -> list[str]:
     ]  # fmt: skip
 
 
-def perform(tasks: str, folder: Path, seed: int) -> None:
-    """Run it, or resume it; a finished one costs nothing."""
-    words = command(tasks, folder, seed)
-    if (folder / "manifest.jsonl").exists():
-        words = ["sharpen", "resume", str(folder)]
-    subprocess.run([sys.executable, "-m", *words, "--plain", "--threads", "1"], check=True)
-
-
 def result(tasks: str, out: Path) -> dict[str, Any]:
     """One family's lines over all seeds."""
     folders = [folder_of(tasks, out, seed) for seed in range(SEEDS)]
-    steps = read_manifest(folders[0]).steps
-    version = next(s["result"]["version"] for key, s in steps.items() if key.startswith("policy:"))
     return {
         "tasks": tasks,
-        "base": version,
+        "base": base_of(folders[0]),
         "command": shlex.join(command(tasks, Path("DIR"), 0)),
         "questions": QUESTIONS,
         "seeds": SEEDS,
@@ -106,17 +91,18 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=Path("runs/strategies"))
     parser.add_argument("--jobs", type=int, default=1, help="runs at a time, one thread each")
     args = parser.parse_args()
-    with ThreadPoolExecutor(args.jobs) as pool:
-        jobs = [(tasks, seed) for seed in range(SEEDS) for tasks in FAMILIES]
-        list(pool.map(lambda job: perform(job[0], folder_of(job[0], args.out, job[1]), job[1]), jobs))
+
+    def one(job: tuple[str, int]) -> None:
+        folder = folder_of(job[0], args.out, job[1])
+        perform(command(job[0], folder, job[1]), folder)
+
+    side_by_side([(tasks, seed) for seed in range(SEEDS) for tasks in FAMILIES], args.jobs, one)
     found = {
         "made_by": "python experiments/strategies.py",
-        "date": datetime.datetime.now(datetime.UTC).date().isoformat(),
+        "date": today(),
         "families": [result(tasks, args.out) for tasks in FAMILIES],
     }
-    path = RESULTS / f"strategies-{BASE}.json"
-    path.write_text(json.dumps(found, indent=1) + "\n", "utf-8")
-    print(f"wrote {path}")
+    write(RESULTS / f"strategies-{BASE}.json", found)
 
 
 if __name__ == "__main__":

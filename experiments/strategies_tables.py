@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import json
 from typing import Any
 
-from regions import RESULTS, markdown
+from regions import RESULTS, from_result, markdown
 
 from sharpen.studio.strategies import Line
 
@@ -14,10 +13,7 @@ KINDS = ("strategies",)
 
 def region(kind: str, base: str) -> str:
     """The body of the region KIND-BASE."""
-    path = RESULTS / f"{kind}-{base}.json"
-    if not path.exists():
-        return f"Not measured yet: run `python experiments/strategies.py`, which needs the base `{base}`."
-    return whole(json.loads(path.read_text("utf-8")))
+    return from_result(RESULTS / f"{kind}-{base}.json", "python experiments/strategies.py", whole)
 
 
 def whole(found: dict[str, Any]) -> str:

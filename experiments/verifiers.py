@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
-from regions import RESULTS, ROOT, markdown
+from regions import RESULTS, ROOT, from_result, markdown
 
 from sharpen.cli.checking import verdict_of, why
 
@@ -26,10 +25,7 @@ def disagreements() -> str:
 
 def checks() -> str:
     """Every task source and whether it can be trusted."""
-    path = RESULTS / "check-task.json"
-    if not path.exists():
-        return "Not made yet: run `python experiments/check.py`."
-    return checks_of(json.loads(path.read_text("utf-8")))
+    return from_result(RESULTS / "check-task.json", "python experiments/check.py", checks_of)
 
 
 def checks_of(found: dict[str, Any]) -> str:
@@ -55,10 +51,7 @@ def checks_of(found: dict[str, Any]) -> str:
 
 def numbers() -> str:
     """Numeric answers through our pool and through Math-Verify: speed, errors and disagreements."""
-    path = RESULTS / "pool.json"
-    if not path.exists():
-        return "Not measured yet: run `python experiments/pool.py`."
-    return numbers_of(json.loads(path.read_text("utf-8")))
+    return from_result(RESULTS / "pool.json", "python experiments/pool.py", numbers_of)
 
 
 def numbers_of(found: dict[str, Any]) -> str:
