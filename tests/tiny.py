@@ -1,5 +1,6 @@
 """Recipes run for real in this process with their tiny settings, and what such runs wrote."""
 
+import shutil
 import tempfile
 from functools import cache
 from pathlib import Path
@@ -41,6 +42,15 @@ def finished(recipe: str, *changes: str, pinned: bool = True) -> Path:
     folder = Path(tempfile.mkdtemp(dir=_root.name)) / recipe
     execute(recipe, settings(recipe, *changes, pinned=pinned), folder)
     return folder
+
+
+def cut_before(folder: Path, to: Path, sign: str) -> None:
+    """A copy of a finished run as if it had been killed before the first step whose manifest line has
+    ``sign``."""
+    shutil.copytree(folder, to)
+    lines = (folder / "manifest.jsonl").read_text().splitlines(keepends=True)
+    at = next(i for i, line in enumerate(lines) if sign in line)
+    (to / "manifest.jsonl").write_text("".join(lines[:at]))
 
 
 class Told(Silent):

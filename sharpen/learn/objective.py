@@ -15,6 +15,7 @@ from transformers import PreTrainedModel
 
 from sharpen.errors import SharpenError
 from sharpen.learn.row import Row
+from sharpen.learn.rows import distinct
 from sharpen.sample.episode import Ids
 from sharpen.sample.forward import CHUNK, TokenScores, head_logits, packed_hidden, token_scores
 from sharpen.sample.law import SamplingLaw
@@ -66,20 +67,17 @@ class Forward:
 
     Its *targets* are the S tokens with weight other than 0 that have a token before them, in row order;
     every ``(S,)`` tensor below is aligned with them. Tokens without weight are never scored, so nothing
-    about them can leak into a loss. Rows of the same tokens go through the model once: attempts of a small
-    model, or at an easy question, are often alike. ``alike`` false is for a model with dropout, where each
-    row has masks of its own.
+    about them can leak into a loss. Rows of the same tokens go through the model once; ``alike`` false is
+    for a model with dropout, where each row has masks of its own.
     """
 
     def __init__(self, module: PreTrainedModel, rows: Sequence[Row], *, alike: bool = True) -> None:
         parameter = next(module.parameters())
         self._module, self._rows = module, rows
         self._dtype, self._device = parameter.dtype, parameter.device
-        names = [r.tokens.tobytes() if alike else i for i, r in enumerate(rows)]
-        self._once = {name: r.tokens for name, r in zip(names, rows, strict=True)}
-        begin = np.cumsum([0, *(len(tokens) for tokens in self._once.values())])
-        place = dict(zip(self._once, begin, strict=False))
-        starts = [place[name] for name in names]
+        once, places = distinct(rows) if alike else (rows, range(len(rows)))
+        self._once = [r.tokens for r in once]
+        starts = np.cumsum([0, *map(len, self._once)])[list(places)]
         where = [np.flatnonzero(r.arrays["weight"][1:]) + 1 for r in rows]
         self._where = where
         self.noted: dict[str, NDArray[np.float64]] = {}
@@ -94,7 +92,7 @@ class Forward:
     @cached_property
     def hidden(self) -> Tensor:
         """Final hidden states of all tokens, rows that are not alike end to end, ``(sum T, H)``."""
-        return packed_hidden(self._module, [self._tensor(tokens) for tokens in self._once.values()])
+        return packed_hidden(self._module, [self._tensor(tokens) for tokens in self._once])
 
     def array(self, name: str) -> Tensor:
         """The rows' array ``name`` at the targets, ``(S,)`` in the model's dtype.

@@ -85,6 +85,20 @@ def row_of_text(
     return Row(np.concatenate([prompt, completion]), {"weight": weights}, key=key)
 
 
+def distinct(rows: Iterable[Row]) -> tuple[list[Row], list[int]]:
+    """The rows of different tokens, each the first of its kind; and of each given row the place of the one
+    among them that has its tokens. Attempts of a small model, or at an easy question, are often alike."""
+    places: dict[bytes, int] = {}
+    once: list[Row] = []
+    where: list[int] = []
+    for row in rows:
+        place = places.setdefault(row.tokens.tobytes(), len(once))
+        if place == len(once):
+            once.append(row)
+        where.append(place)
+    return once, where
+
+
 def kept_rows(
     rows: Iterable[Row], *, max_tokens: int, on_long: Literal["error", "skip"] = "error"
 ) -> tuple[list[Row], RowLedger]:

@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from sharpen.errors import SharpenError
-from sharpen.tasks.family import ANSWER, Family, Item, derivation, final_answer
+from sharpen.tasks.family import ANSWER, Family, Item, checked_number, derivation, number_answer
 from sharpen.tasks.task import Checked, Task
 
 RANKS = "23456789TJQKA"
@@ -53,11 +53,7 @@ class Cases(Family[CasesConfig]):
         )
 
     def verify(self, task: Task, completion: str) -> Checked:
-        found = final_answer(completion)
-        if found is None or not _NUMBER.fullmatch(found):
-            return Checked(False, "unparsable", "no number on the answer line")
-        right = int(found) == int(task.answer)
-        return Checked(right, detail="" if right else f"{found} is not {task.answer}")
+        return checked_number(task, self.canonical_answer(task, completion))
 
     def steps(self, task: Task, completion: str) -> list[bool]:
         # each case once, in any order
@@ -70,8 +66,7 @@ class Cases(Family[CasesConfig]):
         return f"cases {task.data['own']} {task.data['stake']}: {' '.join(sorted(task.data['held']))}"
 
     def canonical_answer(self, task: Task, completion: str) -> str | None:
-        found = final_answer(completion)
-        return str(int(found)) if found is not None and _NUMBER.fullmatch(found) else None
+        return number_answer(completion, _NUMBER)
 
 
 def _worth(own: str, other: str, stake: int) -> int:

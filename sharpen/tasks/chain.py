@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from sharpen.errors import SharpenError
-from sharpen.tasks.family import ANSWER, Family, Item, derivation, final_answer
+from sharpen.tasks.family import ANSWER, Family, Item, checked_number, derivation, number_answer
 from sharpen.tasks.task import Checked, Task
 
 _STEP = re.compile(r"(\d{1,3})([+\-*])(\d{1,2})=(\d{1,3})", re.ASCII)
@@ -84,11 +84,7 @@ class Chain(Family[ChainConfig]):
         return Item(prompt, str(value), "\n".join([*lines, ANSWER + str(value)]), {"ops": ops})
 
     def verify(self, task: Task, completion: str) -> Checked:
-        found = final_answer(completion)
-        if found is None or not _NUMBER.fullmatch(found):
-            return Checked(False, "unparsable", "no number on the answer line")
-        right = int(found) == int(task.answer)
-        return Checked(right, detail="" if right else f"{found} is not {task.answer}")
+        return checked_number(task, self.canonical_answer(task, completion))
 
     def steps(self, task: Task, completion: str) -> list[bool]:
         ops: list[str] = task.data["ops"]
@@ -112,5 +108,4 @@ class Chain(Family[ChainConfig]):
         return f"chain {str(task.prompt).strip()}"
 
     def canonical_answer(self, task: Task, completion: str) -> str | None:
-        found = final_answer(completion)
-        return str(int(found)) if found is not None and _NUMBER.fullmatch(found) else None
+        return number_answer(completion, _NUMBER)

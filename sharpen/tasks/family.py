@@ -35,6 +35,20 @@ def final_answer(completion: str) -> str | None:
     return found.group(1) if found else None
 
 
+def number_answer(completion: str, form: re.Pattern[str]) -> str | None:
+    """The final answer where it is an integer written as ``form``, in canonical form, else None."""
+    found = final_answer(completion)
+    return str(int(found)) if found is not None and form.fullmatch(found) else None
+
+
+def checked_number(task: Task, found: str | None) -> Checked:
+    """The judgment of an integer answer in canonical form; None is a completion without one."""
+    if found is None:
+        return Checked(False, "unparsable", "no number on the answer line")
+    right = int(found) == int(task.answer)
+    return Checked(right, detail="" if right else f"{found} is not {task.answer}")
+
+
 def derivation(completion: str) -> list[str]:
     """The lines before the answer line."""
     return completion.split(ANSWER)[0].splitlines()

@@ -36,6 +36,7 @@ class Mixture:
         self.sources = tuple(sources)
         self._items: dict[str, list[Task]] = {}
         self._taken: dict[str, list[int]] = {}
+        self._seen: dict[str, set[str]] = {}
 
     @property
     def spec(self) -> dict[str, Any]:
@@ -46,7 +47,7 @@ class Mixture:
         """Items ``start .. start+n-1`` of a split; see ``TaskSource.take``."""
         items = self._items.setdefault(split, [])
         taken = self._taken.setdefault(split, [0] * len(self.sources))
-        seen = {self.canonical(task) for task in items}
+        seen = self._seen.setdefault(split, set())
         while len(items) < start + n:
             number = len(items) % len(self.sources)
             source = self.sources[number]

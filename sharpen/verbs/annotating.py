@@ -20,6 +20,7 @@ from sharpen.learn.critic import fit, values
 from sharpen.learn.head import Head
 from sharpen.learn.rollouts import Rollouts
 from sharpen.learn.row import Row
+from sharpen.learn.rows import distinct
 from sharpen.learn.state import TrainState
 from sharpen.runs.step import Step
 from sharpen.sample.law import SamplingLaw
@@ -43,18 +44,12 @@ def annotate(run: Run, policy: Policy, given: Rollouts, *, law: SamplingLaw, nam
 
     def score(rows: Sequence[Row]) -> list[NDArray[np.float32]]:
         # rows alike are scored once; not under a law that truncates, where each has kept sets of its own
-        names = [i if law.truncates else r.tokens.tobytes() for i, r in enumerate(rows)]
-        once = dict(zip(names, rows, strict=True))
-        notes = run.engine.annotate(
-            policy,
-            [r.tokens for r in once.values()],
-            law=law,
-            kept=[r.kept for r in once.values()] if law.truncates else None,
-        )
-        said = dict(zip(once, notes, strict=True))
+        once, places = (rows, range(len(rows))) if law.truncates else distinct(rows)
+        kept = [r.kept for r in once] if law.truncates else None
+        notes = run.engine.annotate(policy, [r.tokens for r in once], law=law, kept=kept)
         return [
-            np.where(r.arrays["weight"] != 0, said[name].logprobs, 0.0)
-            for name, r in zip(names, rows, strict=True)
+            np.where(r.arrays["weight"] != 0, notes[place].logprobs, 0.0)
+            for r, place in zip(rows, places, strict=True)
         ]
 
     return _with(run, step, given, "ref_logprob", score)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -85,7 +86,7 @@ def contest(
             row |= {f"{spec}/{name}": v for name, v in record(played.plays, "policy").items()}
         found = profile(run, source, policy, how) if how.replies else None
         if found is not None:
-            row |= solved(run, source, found, [*earlier, found], how.replies)
+            row |= run.compute("solved", partial(solved, run, source, how.replies), [*earlier, found])
     run.log("contest", row)
     return found
 
@@ -121,8 +122,9 @@ def profile(run: Run, source: GameTasks, policy: Policy, how: Contest) -> Profil
     return found
 
 
-def solved(run: Run, source: GameTasks, last: Profile, every: Sequence[Profile], n: int) -> dict[str, float]:
+def solved(run: Run, source: GameTasks, n: int, every: Sequence[Profile]) -> dict[str, float]:
     """How far the last profile, and the average of all, are from equilibrium."""
+    last = every[-1]
     one = resampled(source.game, last, n, source=run.stream("resampled"), draws=100)
     all_ = resampled_average(source.game, every, n, source=run.stream("resampled average"), draws=100)
     (low, high), (low_average, high_average) = one.interval(), all_.interval()

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from sharpen.errors import SharpenError
 from sharpen.learn.batch import micro_batches, plan, units_of
 from sharpen.learn.row import Row
-from sharpen.learn.rows import RowLedger, check_rows, kept_rows, row_of, row_of_text
+from sharpen.learn.rows import RowLedger, check_rows, distinct, kept_rows, row_of, row_of_text
 from sharpen.runs.streams import stream
 from sharpen.sample.episode import Completion, Episode, Finish, Span
 
@@ -151,3 +151,16 @@ def test_a_plan_is_epochs_of_permutations_and_a_longer_one_begins_alike():
 def test_no_rows_is_an_error():
     with pytest.raises(SharpenError, match="no rows"):
         plan([], stream(0), steps=1, batch_rows=1)
+
+
+@given(st.lists(st.lists(st.integers(0, 2), min_size=1, max_size=3), max_size=12))
+def test_rows_alike_are_found_once(texts):
+    ones = [np.ones(len(t), np.float32) for t in texts]
+    rows = [
+        Row(np.array(t, np.int32), {"weight": w}, key=str(i))
+        for i, (t, w) in enumerate(zip(texts, ones, strict=True))
+    ]
+    once, places = distinct(rows)
+    assert [once[p].tokens.tolist() for p in places] == texts
+    assert len({tuple(r.tokens) for r in once}) == len(once)
+    assert [texts.index(texts[int(r.key)]) for r in once] == [int(r.key) for r in once]

@@ -1,6 +1,5 @@
 """AutoThink from its first line to its last, and its checklist on whole runs."""
 
-import shutil
 from itertools import pairwise
 
 import numpy as np
@@ -18,7 +17,7 @@ from sharpen.score.modes import Device
 from sharpen.tasks.registry import make
 from sharpen.verbs.run import Run
 from tests import tiny
-from tests.tiny import Told, rounds, steps, stored
+from tests.tiny import Told, cut_before, rounds, steps, stored
 
 NAME = "autothink"
 DEVICE = Device()
@@ -235,10 +234,7 @@ def test_the_coin_of_the_warm_up_knows_nothing_of_the_question(tmp_path, policy)
 # killed, and refused ---------------------------------------------------------------------------------
 @pytest.mark.parametrize("before", ['"round-0002/modes/held_out/thinking-02/', '"round-0003/learn:0"'])
 def test_killed_between_steps_it_ends_the_same(folder, tmp_path, before):
-    shutil.copytree(folder, tmp_path / "run")
-    lines = (folder / "manifest.jsonl").read_text().splitlines(keepends=True)
-    at = next(i for i, line in enumerate(lines) if before in line)
-    (tmp_path / "run" / "manifest.jsonl").write_text("".join(lines[:at]))
+    cut_before(folder, tmp_path / "run", before)
     execute(NAME, settings("keep=all"), tmp_path / "run", resume=True)
     assert compare_exact(folder, tmp_path / "run") == []
 

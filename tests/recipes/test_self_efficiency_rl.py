@@ -1,7 +1,5 @@
 """Self-rewarded efficiency RL from its first line to its last, and its checklist on whole runs."""
 
-import shutil
-
 import numpy as np
 import pytest
 
@@ -14,7 +12,7 @@ from sharpen.score.group import Group, Groups
 from sharpen.score.length import Brevity, brief_rewards, shortness
 from tests import tiny
 from tests.scored import episode, task, verdict
-from tests.tiny import Told, rounds, steps, stored
+from tests.tiny import Told, cut_before, rounds, steps, stored
 
 NAME = "self_efficiency_rl"
 SMALL = ("rounds=1", "held_out=2", "tried=0", "queries=4")
@@ -132,10 +130,7 @@ def test_it_stops_where_accuracy_falls_below_the_floor(tmp_path):
 
 @pytest.mark.parametrize("before", ['"round-0002/learn:0"', '"weighed-final/held_out'])
 def test_killed_between_steps_it_ends_the_same(folder, tmp_path, before):
-    shutil.copytree(folder, tmp_path / "run")
-    lines = (folder / "manifest.jsonl").read_text().splitlines(keepends=True)
-    at = next(i for i, line in enumerate(lines) if before in line)
-    (tmp_path / "run" / "manifest.jsonl").write_text("".join(lines[:at]))
+    cut_before(folder, tmp_path / "run", before)
     execute(NAME, settings(), tmp_path / "run", resume=True)
     assert compare_exact(folder, tmp_path / "run") == []
 

@@ -1,7 +1,6 @@
 """SPIRAL from its first line to its last, and its checklist."""
 
 import json
-import shutil
 
 import numpy as np
 import pyarrow.parquet as pq
@@ -23,7 +22,7 @@ from sharpen.verbs.contests import Contest, contest, profile, record, scripted, 
 from sharpen.verbs.playing import Play
 from sharpen.verbs.run import Run
 from sharpen.verbs.seats import Model, Script
-from tests.tiny import finished, settings, steps
+from tests.tiny import cut_before, finished, settings, steps
 
 ROLES = [("kuhn", "0"), ("kuhn", "1")]
 
@@ -90,10 +89,7 @@ def test_it_runs_and_one_policy_sits_on_both_seats():
 def test_killed_between_steps_it_ends_the_same(tmp_path):
     """Baselines and opponents are part of what is replayed."""
     whole = finished("spiral", "opponent=frozen")
-    shutil.copytree(whole, tmp_path / "run")
-    lines = (whole / "manifest.jsonl").read_text().splitlines(keepends=True)
-    at = next(i for i, line in enumerate(lines) if '"round-0002/play:0"' in line)
-    (tmp_path / "run" / "manifest.jsonl").write_text("".join(lines[:at]))
+    cut_before(whole, tmp_path / "run", '"round-0002/play:0"')
     execute("spiral", settings("spiral", "opponent=frozen"), tmp_path / "run", resume=True)
     assert compare_exact(whole, tmp_path / "run") == []
     assert read_manifest(tmp_path / "run").steps == read_manifest(whole).steps
@@ -111,10 +107,7 @@ def test_the_reference_moves_and_its_checkpoint_stays_until_the_next(tmp_path):
     # held by round 4 is round 4 itself; what it held before went with the learn step after, which never came
     assert left == {"warmup.learn-0", "round-0002.learn-0", "round-0004.learn-0"}
     # killed in round 4, when the reference of round 2 is needed and is not the newest
-    manifest = (whole / "manifest.jsonl").read_text().splitlines(keepends=True)
-    cut = next(i for i, line in enumerate(manifest) if '"round-0004/annotate:0"' in line)
-    shutil.copytree(whole, tmp_path / "run")
-    (tmp_path / "run" / "manifest.jsonl").write_text("".join(manifest[:cut]))
+    cut_before(whole, tmp_path / "run", '"round-0004/annotate:0"')
     execute("spiral", config, tmp_path / "run", resume=True)
     assert compare_exact(whole, tmp_path / "run") == []
 
