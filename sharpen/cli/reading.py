@@ -15,6 +15,8 @@ from sharpen.errors import SharpenError, unknown
 if TYPE_CHECKING:
     from sharpen.runs.manifest import Manifest
 
+MOST_STEPS = 60
+"""More steps of a run are shown only where all are asked for."""
 KINDS = ("recipes", "strategies", "tasks", "games", "models", "runs")
 
 
@@ -24,6 +26,7 @@ def show(argv: Sequence[str]) -> int:
     parser.add_argument("run", metavar="RUN", help="a run's folder, or its name in runs/")
     parser.add_argument("key", metavar="KEY", nargs="?", help="a step")
     parser.add_argument("-n", type=count, default=5, metavar="N", help="rollouts shown (default: 5)")
+    parser.add_argument("--steps", action="store_true", help="every step, also of a long run")
     parser.add_argument("--json", action="store_true", help="as JSON")
     args = parser.read(argv)
     if args is None:
@@ -37,7 +40,7 @@ def show(argv: Sequence[str]) -> int:
     elif args.key:
         _show_step(folder, args.key, args.n, args.json)
     else:
-        _show_run(folder, args.json)
+        _show_run(folder, as_json=args.json, every=args.steps)
     return 0
 
 
@@ -122,7 +125,7 @@ def settings_of(recipe: str, *, as_json: bool = False) -> None:
 
 
 # show ---------------------------------------------------------------------------------------------
-def _show_run(folder: Path, as_json: bool) -> None:
+def _show_run(folder: Path, *, as_json: bool, every: bool) -> None:
     from sharpen.runs.manifest import read_manifest
     from sharpen.studio.contests import outcome_parts
     from sharpen.studio.items import changes
@@ -144,6 +147,9 @@ def _show_run(folder: Path, as_json: bool) -> None:
         )
         return
     rows = [(s["step"], s["seconds"], s["files"], s["checkpoints"], s["told"]) for s in steps]
+    if len(rows) > MOST_STEPS and not every:
+        half = MOST_STEPS // 2
+        rows[half:-half] = [("...", None, "", "", f"{len(rows) - 2 * half:,} steps more: --steps shows them")]
     draw(
         sys.stdout,
         settings_lines({"run": str(folder), **{k: v for k, v in head.items() if v != ""}}),

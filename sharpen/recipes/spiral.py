@@ -46,9 +46,9 @@ class Settings(Config):
     """The base model: one by name (`sharpen list models`), or a local folder in the Hugging Face layout."""
     game: str = "kuhn"
     """What is played, with its parameters: kuhn, leduc, tictactoe, negotiation, kuhn:rounds=5."""
-    rounds: Positive = 400
+    rounds: Positive = 320
     """How often the loop runs."""
-    games: Positive = 64
+    games: Positive = 256
     """Games played a round."""
     opponent: str = "self"
     """self: the current policy takes both seats. Else the other seat is frozen (the policy as it began) or a
@@ -61,16 +61,16 @@ class Settings(Config):
     """Discount of a player's turns, from its last one back."""
     control: Literal["none", "shuffled"] = "none"
     """shuffled gives each game another game's returns: nothing of the game should be learnt."""
-    batch_turns: Positive = 128
+    batch_turns: Positive = 640
     """Turns of a round that are learnt from, drawn at random from all of them."""
     epochs: Positive = 2
     """Passes over them, one update each."""
-    loss: LossConfig = LossConfig(normaliser="constant", kl_coef=0.4, kl_estimator="k2")
+    loss: LossConfig = LossConfig(normaliser="constant", kl_coef=1.0, kl_estimator="k2")
     """What is minimised; its constant is the longest reply. The divergence from the base is ours."""
-    reference_every: Count = 80
+    reference_every: Count = 40
     """Rounds after which the policy that the divergence is from becomes the current one, as in regularised
     Nash dynamics (arXiv 2206.15378), whose fixed points are equilibria; 0: it stays what play began with."""
-    optimizer: OptimizerConfig = OptimizerConfig(lr=1e-4)
+    optimizer: OptimizerConfig = OptimizerConfig(lr=3e-4)
     """AdamW and its schedule."""
     temperature: Annotated[float, Field(gt=0)] = 1.0
     """Sampling temperature of the moves."""
@@ -99,7 +99,7 @@ class Settings(Config):
     """Held-out questions of it, answered greedily and once at temperature 1."""
     transfer_tokens: Positive = 64
     """Longest answer to one, in tokens."""
-    measure_every: Positive = 20
+    measure_every: Positive = 40
     """Rounds between measurements; there is one before the first round and one after the last in any case."""
     measured_games: Count = 200
     """Games against each opponent in a measurement, half of them in each seat."""

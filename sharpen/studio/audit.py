@@ -42,7 +42,7 @@ def audit(folder: Path, n: int, verifier: str | None = None) -> dict[str, Any]:
         raise SharpenError(f"{folder}: no rollout has been judged yet")
     columns = ("key", "task_id", "prefill", "text", "status", "correct", "by")
     judged = (
-        table.filter("correct is not null")
+        table.filter("""correct is not null and "by" != 'play'""")  # a play's outcome is no opinion
         .order("key")
         .project(", ".join(f'"{c}"' for c in columns))
         .fetchall()
@@ -72,14 +72,16 @@ def audit(folder: Path, n: int, verifier: str | None = None) -> dict[str, Any]:
 
 def _asked(folder: Path, config: Mapping[str, Any]) -> tuple[dict[str, Task], TaskSource]:
     """The run's questions by id."""
-    if "tasks" not in config:
+    spec = config.get("tasks") or config.get("transfer")
+    if not spec:
         raise SharpenError(f"{folder}: its recipe asks no questions of a task source")
-    source = make(config["tasks"])
+    source = make(spec)
     asked = up_to(source, "train", int(config.get("pool", 0)))
     for split, n in (("held_out_split", "held_out"), ("split", "questions")):  # of training, of evaluations
         if split in config:
             asked += up_to(source, config[split], int(config[n]))
     asked += up_to(source, "dev", int(config.get("validation", 0)))
+    asked += up_to(source, "test", int(config.get("transfer_questions", 0)))
     return {task.id: task for task in asked}, source
 
 
