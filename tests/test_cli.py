@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from sharpen import recipes
-from sharpen.cli import main, running, threads
+from sharpen.cli import main, reading, running, threads
 from sharpen.score.code import CodeVerifier
 from sharpen.tasks.registry import make
 
@@ -175,6 +175,21 @@ def test_a_crash_shows_where_and_how_to_go_on(capsys):
     err = capsys.readouterr().err
     assert "ValueError: the fake was told to fail" in err
     assert err.endswith("sharpen: failed; continue with: sharpen resume runs/fake-1\n")
+
+
+def test_show_leaves_out_the_middle_of_a_long_run(capsys, monkeypatch):
+    said(capsys, "run", "fake")
+    every = said(capsys, "show", "fake-1", "--steps")
+    assert every == said(capsys, "show", "fake-1")
+    monkeypatch.setattr(reading, "MOST_STEPS", 4)
+    assert said(capsys, "show", "fake-1", "--steps") == every
+    short = said(capsys, "show", "fake-1")
+    keys, left = (
+        [word for line in text.splitlines() for word in line.split()[:1] if "/" in word or word == "..."]
+        for text in (every, short)
+    )
+    assert left == [*keys[:2], "...", *keys[-2:]]
+    assert f"{len(keys) - 4} steps more: --steps" in short
 
 
 def test_show_lists_steps_and_a_steps_rollouts(capsys):

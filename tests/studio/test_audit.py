@@ -74,3 +74,11 @@ def test_a_verifier_blind_to_a_stated_confidence_is_met_by_one_that_is(run, monk
     folder = finished("online_rft", "verifier=stated:source")
     audits.audit(folder, 3)
     assert seen[3:] == ["blind"] * 3
+
+
+def test_of_a_run_that_plays_the_questions_beside_the_games_are_judged_again():
+    found = audits.audit(finished("spiral", "transfer=cases:level=1"), 10**6)
+    assert found["first"] == "cases"
+    assert found["judged"] == found["agreed"] > 0
+    with pytest.raises(SharpenError, match="asks no questions of a task source"):
+        audits.audit(finished("spiral"), 10)
