@@ -103,7 +103,7 @@ def load(
     Args:
         file: a TOML file.
         overrides: ``key=value`` strings, dotted keys, the later one wins. Values are read by the
-            field's type: strings need no quotes, lists are ``[a, b]``.
+            field's type: strings need no quotes and keep their blanks, lists are ``[a, b]``.
 
     Raises:
         SharpenError: one line naming the key, the value and what is allowed.
@@ -133,7 +133,7 @@ def build(cls: type[C], given: Mapping[str, JSON], overrides: Sequence[str] = ()
         shape = shape_at(cls, key.split("."))
         if shape is None:
             raise unknown_key(cls, key)
-        insert(values, key.split("."), parse(raw.strip(), shape))
+        insert(values, key.split("."), parse(raw, shape))
     try:
         return cls.model_validate(values)
     except ValidationError as e:

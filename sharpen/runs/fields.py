@@ -140,7 +140,7 @@ def explain(shape: Shape) -> str:
 
 
 def parse(text: str, shape: Shape) -> Any:
-    """A command-line value read by the type of its field.
+    """A command-line value read by the type of its field; blanks around it belong to unquoted text alone.
 
     What does not fit comes back as the text itself: validation then says what is wrong with it.
     """
@@ -159,16 +159,18 @@ def insert(values: dict[str, Any], path: Sequence[str], value: Any) -> None:
 
 def _parse(text: str, annotation: Any) -> Any:
     options = _options(annotation)
+    given, text = text, text.strip()
     if text.lower() in ("none", "null") and type(None) in options:
         return None
     # text fits str always, so every other type is tried before it
     for t in sorted((t for t in options if t is not type(None)), key=lambda t: t is str):
         value = _parse_one(text, t)
+        value = given if t is str and value == text else value
         try:
             return TypeAdapter(t).dump_python(TypeAdapter(t).validate_python(value), mode="json")
         except ValidationError:
             continue
-    return _parse_one(text, options[0]) if len(options) == 1 else text
+    return _parse_one(text, options[0]) if len(options) == 1 else given
 
 
 def _parse_one(text: str, t: Any) -> Any:
