@@ -88,7 +88,7 @@ class Warmup(BaseModel):
 class Settings(Compared):
     """Settings of AutoThink."""
 
-    tasks: str = "mix:chain:level=1,min_ops=2,max_ops=4,operations=+|chain:level=1,min_ops=7,max_ops=9"
+    tasks: str = "mix:chain:level=1,min_ops=3,max_ops=3,operations=+|chain:level=1,min_ops=5,max_ops=9"
     """Where questions come from: a family with its parameters, reasoning_gym:NAME, or a file (jsonl:PATH)."""
     template: Literal["auto", "chat", "plain"] = "chat"
     """How prompts are rendered: chat goes through the tokenizer's template, in which nano thinks."""

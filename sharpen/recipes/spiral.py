@@ -70,7 +70,7 @@ class Settings(Config):
     reference_every: Count = 40
     """Rounds after which the policy that the divergence is from becomes the current one, as in regularised
     Nash dynamics (arXiv 2206.15378), whose fixed points are equilibria; 0: it stays what play began with."""
-    optimizer: OptimizerConfig = OptimizerConfig(lr=3e-4)
+    optimizer: OptimizerConfig = OptimizerConfig(lr=2e-4)
     """AdamW and its schedule."""
     temperature: Annotated[float, Field(gt=0)] = 1.0
     """Sampling temperature of the moves."""
