@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import re
@@ -110,9 +111,12 @@ def store(folder: Path, write: Callable[[Path], None], identity: Identity, *, ex
 
 
 def remove(folder: Path) -> None:
-    """Remove a checkpoint, whole or damaged; nothing happens where there is none."""
+    """Remove a checkpoint, whole or damaged, and its step's folder with the last one; nothing happens where
+    there is none."""
     if folder.is_dir():
         remove_folder(folder)
+        with contextlib.suppress(OSError):  # not empty
+            folder.parent.rmdir()
 
 
 def tags(parent: Path, inputs_digest: str) -> list[str]:

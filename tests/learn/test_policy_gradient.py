@@ -144,7 +144,7 @@ def divergence(module, other, *, reverse: bool) -> tuple[float, torch.Tensor]:
         logq = other(ids, use_cache=False).logits[0, -1].log_softmax(-1).detach()
         reach = math.exp(sum(float(logp[i, t]) for i, t in enumerate(prefix)))
         p, last = logp[-1].exp(), logp[-1]
-        value += reach * float((p * (last - logq)).sum())
+        value += reach * (p * (last - logq)).sum().item()
         total.append(reach * ((p * (last - logq)) if reverse else (logq.exp() * (logq - last))).sum())
     return value, exact.gradient_of(module, torch.stack(total).sum())
 
