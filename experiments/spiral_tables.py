@@ -127,6 +127,8 @@ def roles(found: Row) -> str:
     """With a baseline for each role, with one for both, and without."""
     rows = []
     for game in ("kuhn", "tictactoe"):
+        if f"{game}, RAE" not in found["arms"]:
+            continue
         with_rae = variance(found, f"{game}, RAE")
         for name in ("RAE", "shared baseline", "no baseline"):
             arm = f"{game}, {name}"
