@@ -29,7 +29,8 @@ HELD_OUT = ("round", "n_questions", "accuracy_greedy", "accuracy_t1")
 KUHN = ("game=kuhn", "transfer=cases:level=2")
 TICTACTOE = (
     "game=tictactoe", "replies=0", 'measured_against=["random", "minimax:epsilon=0.3"]', "max_new_tokens=4",
-    "warmup_thoughts=false", "loss.kl_coef=0.1",  # it pays 1, and its moves are right or wrong
+    "warmup_thoughts=false", "rounds=160", "games=64", "batch_turns=256",  # games are longer
+    "loss.kl_coef=0.2", "optimizer.lr=1e-4",  # it pays 1, and its moves are right or wrong
 )  # fmt: skip
 EXPERT = ("warmup_player=nash", "warmup_winners=true", "warmup_games=4000", "rounds=1")
 ARMS = tuple(
