@@ -54,6 +54,12 @@ class OptimizerConfig(BaseModel):
         )
 
 
+def decaying(total_steps: int, lr: float = 2.2e-3) -> OptimizerConfig:
+    """The default optimizer: a short warm-up, then a straight fall over ``total_steps`` updates to a floor
+    that further rounds go on with."""
+    return OptimizerConfig(lr=lr, min_lr=lr / 12, schedule="linear", warmup_steps=10, total_steps=total_steps)
+
+
 class LoraConfig(BaseModel):
     """Low-rank adapters (arXiv 2106.09685): W + alpha / rank * B A, B starting at 0."""
 

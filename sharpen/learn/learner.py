@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import math
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any
@@ -18,7 +19,7 @@ from sharpen.learn.batch import micro_batches, plan
 from sharpen.learn.config import LearnConfig
 from sharpen.learn.dropout import residual_dropout
 from sharpen.learn.lora import adapter_of, with_lora
-from sharpen.learn.objective import Forward, Monitors, Objective
+from sharpen.learn.objective import Forward, Monitors, Objective, Surveys
 from sharpen.learn.optimizer import AdamW
 from sharpen.learn.row import Row
 from sharpen.learn.rows import check_rows
@@ -100,6 +101,8 @@ def accumulate(
         NotFinite: a term is NaN or infinite; names it.
         SharpenError: a term's denominator is not positive.
     """
+    if isinstance(objective, Surveys):
+        objective, micro = _surveyed(module, micro, objective)
     denominators = objective.denominators([row for rows in micro for row in rows])
     for term, denominator in denominators.items():
         if not denominator > 0:
@@ -126,6 +129,18 @@ def accumulate(
     if not isinstance(objective, Monitors):
         return values, {}
     return values, objective.monitors({name: np.concatenate(parts) for name, parts in noted.items()})
+
+
+def _surveyed(
+    module: PreTrainedModel, micro: Sequence[Sequence[Row]], objective: Surveys
+) -> tuple[Objective, list[list[Row]]]:
+    """The objective for this batch, and what is to be learnt of it."""
+    sums: Counter[str] = Counter()
+    for rows in micro:
+        with torch.no_grad():
+            sums.update(objective.survey(Forward(module, rows), rows))
+    learnt = [[row for row in rows if not objective.surveyed_only(row)] for rows in micro]
+    return objective.surveyed(sums), [rows for rows in learnt if rows]
 
 
 class _Session:

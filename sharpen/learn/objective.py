@@ -62,6 +62,24 @@ class Monitors(Protocol):
         ...
 
 
+@runtime_checkable
+class Surveys(Protocol):
+    """An objective with a number that the policy being trained says of the whole batch, without gradient and
+    before anything is learnt of it."""
+
+    def surveyed_only(self, row: Row) -> bool:
+        """Whether a row is for the survey alone, and not learnt."""
+        ...
+
+    def survey(self, forward: Forward, rows: Sequence[Row]) -> dict[str, float]:
+        """Sums over a micro-batch."""
+        ...
+
+    def surveyed(self, sums: Mapping[str, float]) -> Objective:
+        """The objective for this batch, given the sums over all of it."""
+        ...
+
+
 class Forward:
     """What a model says of a micro-batch, computed when asked for.
 

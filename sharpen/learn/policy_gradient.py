@@ -113,7 +113,7 @@ class PolicyGradient:
 
     def denominators(self, rows: Sequence[Row]) -> dict[str, float]:
         """Of every term the same: tokens, attempts, or attempts times the constant length."""
-        totals = np.array([_weight(row) for row in rows])
+        totals = np.array([row.weight for row in rows])
         n = float(totals.sum() if self.config.normaliser == "tokens" else np.count_nonzero(totals))
         if self.config.normaliser == "constant":
             n *= self._length
@@ -138,7 +138,7 @@ class PolicyGradient:
             forward.note("away", away)
         scale = forward.array("weight")
         if self.config.normaliser == "sequences":
-            lengths = scale.new_tensor([_weight(row) or 1.0 for row in rows])
+            lengths = scale.new_tensor([row.weight or 1.0 for row in rows])
             scale = scale / lengths[forward.row_index]
         return {term: (per_token[term] * scale).sum() for term in self.weights}
 
@@ -181,8 +181,3 @@ class PolicyGradient:
     @property
     def _length(self) -> int:
         return self.config.length or self.length
-
-
-def _weight(row: Row) -> float:
-    # the first token has nothing before it and is never a target
-    return float(row.arrays["weight"][1:].sum(dtype=np.float64))

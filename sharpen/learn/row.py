@@ -31,3 +31,8 @@ class Row:
     unit: str = ""
     key: str = ""
     kept: tuple[NDArray[np.int32] | None, ...] | None = None
+
+    @property
+    def weight(self) -> float:
+        """The sum of its targets' weights; the first token has nothing before it and is never a target."""
+        return float(self.arrays["weight"][1:].sum(dtype=np.float64))

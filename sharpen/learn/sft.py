@@ -41,7 +41,7 @@ class SFT:
 
     def denominators(self, rows: Sequence[Row]) -> dict[str, float]:
         """The sum of weights, or the number of rows that have any."""
-        totals = [_weight(r) for r in rows]
+        totals = [r.weight for r in rows]
         return {"cross_entropy": sum(totals) if self.mean == "tokens" else float(np.count_nonzero(totals))}
 
     def __call__(self, forward: Forward, rows: Sequence[Row]) -> dict[str, Tensor]:
@@ -49,11 +49,6 @@ class SFT:
         nll = -forward.logprobs() * forward.array("weight")
         if self.mean == "rows":
             # a row without weight adds 0, not 0 / 0
-            totals = nll.new_tensor([_weight(r) or 1.0 for r in rows])
+            totals = nll.new_tensor([r.weight or 1.0 for r in rows])
             nll = forward.per_row(nll) / totals
         return {"cross_entropy": nll.sum()}
-
-
-def _weight(row: Row) -> float:
-    # the first token has nothing before it and is never a target
-    return float(row.arrays["weight"][1:].sum(dtype=np.float64))
