@@ -15,6 +15,7 @@ from sharpen.tasks.task import Checked, Task
 _STEP = re.compile(r"(\d{1,3})([+\-*])(\d{1,2})=(\d{1,3})", re.ASCII)
 _NUMBER = re.compile(r"\d{1,3}", re.ASCII)
 _OPERATIONS = "+-*"
+_QUESTION = re.compile(r"Compute ([1-9])((?: [+\-*][1-9])+)", re.ASCII)
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,6 +83,21 @@ class Chain(Family[ChainConfig]):
             value = after
         prompt = " ".join([prompt, *ops]) + "\n"
         return Item(prompt, str(value), "\n".join([*lines, ANSWER + str(value)]), {"ops": ops})
+
+    def read(self, text: str, task_id: str) -> Task | None:
+        """The question that ``text`` asks in this family's form, None where it asks none of this
+        configuration."""
+        m = _QUESTION.fullmatch(text.strip())
+        if m is None:
+            return None
+        value, ops = int(m[1]), m[2].split()
+        for op in ops:
+            value = _apply(value, op[0], int(op[1]))
+            if not 0 <= value <= self.config.max_value or op[0] not in self.config.operations:
+                return None
+        if not self.config.min_ops <= len(ops) <= self.config.max_ops:
+            return None
+        return Task(task_id, f"Compute {m[1]} {' '.join(ops)}\n", str(value), {"ops": ops})
 
     def verify(self, task: Task, completion: str) -> Checked:
         return checked_number(task, self.canonical_answer(task, completion))

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import re
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import permutations
 from typing import ClassVar
 
 import numpy as np
@@ -14,6 +16,7 @@ from sharpen.tasks.family import ANSWER, Family, Item, derivation, final_answer
 from sharpen.tasks.task import Checked, Task
 
 _STEP = re.compile(r"(\d{1,5})([+\-*/])(\d{1,5})=(\d{1,5})", re.ASCII)
+_QUESTION = re.compile(r"Make (\d{1,3}) from ((?:\d{1,3} ?)+)", re.ASCII)
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +66,20 @@ class Countdown(Family[CountdownConfig]):
             {"numbers": shown, "target": target},
         )
 
+    def read(self, text: str, task_id: str) -> Task | None:
+        """The question that ``text`` asks in this family's form, None where it asks none of this
+        configuration. Whether the target can be reached is not looked at."""
+        m = _QUESTION.fullmatch(text.strip())
+        if m is None:
+            return None
+        target, numbers = int(m[1]), sorted(map(int, m[2].split()))
+        c = self.config
+        inside = 1 <= target <= c.max_target and all(1 <= n <= c.max_number for n in numbers)
+        if len(numbers) != c.numbers or not inside:
+            return None
+        shown = f"Make {target} from {' '.join(map(str, numbers))}\n"
+        return Task(task_id, shown, "", {"numbers": numbers, "target": target})
+
     def verify(self, task: Task, completion: str) -> Checked:
         found = final_answer(completion)
         tree = parse(found) if found is not None else None
@@ -106,3 +123,45 @@ def _moves(a: Node, b: Node) -> list[Node]:
         if y.number > 1 and x.number % y.number == 0 and x.number > 0:
             moves.append(Node("/", x, y))
     return moves
+
+
+def solutions(task: Task, before: Sequence[str] = ()) -> list[str]:
+    """Every worked solution of a question, of up to three numbers to be quick, in a fixed order.
+
+    Args:
+        before: its first steps, each valid; those that begin so.
+    """
+    found: dict[str, None] = {}
+
+    def search(leaves: tuple[Node, ...], lines: tuple[str, ...]) -> None:
+        if len(leaves) == 1:
+            if leaves[0].number == task.data["target"]:
+                found["\n".join([*lines, ANSWER + leaves[0].text()])] = None
+            return
+        for i, j in permutations(range(len(leaves)), 2):
+            rest = tuple(leaf for k, leaf in enumerate(leaves) if k not in (i, j))
+            for node in _moves(leaves[i], leaves[j]):
+                search((*rest, node), (*lines, _line(node)))
+
+    search(_at_hand(task, before), tuple(before))
+    return list(found)
+
+
+def _line(node: Node) -> str:
+    assert node.left is not None
+    assert node.right is not None
+    return f"{node.left.number}{node.op}{node.right.number}={node.number}"
+
+
+def _at_hand(task: Task, lines: Sequence[str]) -> tuple[Node, ...]:
+    """What valid steps leave. A result is used before an equal number of the question."""
+    hand = [Node(value=x) for x in task.data["numbers"]]
+    for line in lines:
+        step = _STEP.fullmatch(line)
+        assert step is not None, line
+        left = next(n for n in reversed(hand) if n.number == int(step[1]))
+        hand.remove(left)
+        right = next(n for n in reversed(hand) if n.number == int(step[3]))
+        hand.remove(right)
+        hand.append(Node(step[2], left, right))
+    return tuple(hand)

@@ -20,6 +20,7 @@ FAMILIES: dict[str, str] = {
     "lookup": "sharpen.tasks.lookup:Lookup",
     "machine": "sharpen.tasks.machine:Machine",
     "facts": "sharpen.tasks.facts:Facts",
+    "grading": "sharpen.tasks.grading:Grading",
     "order": "sharpen.tasks.order:Order",
 }
 """Own procedural families: ``module:class``, imported when asked for."""

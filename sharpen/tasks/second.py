@@ -19,12 +19,13 @@ from sharpen.tasks.task import Task
 
 _LAST = re.compile(r"(?s).*^Answer:[ ](.+?)\s*\Z", re.MULTILINE)
 _WORDS = re.compile(r"-?\d+")
+_MARKERS = ("[result]", "[score]", "result:", "score:", "score of")
 
 
 def opinion(family: str) -> Callable[[Task, str], bool] | None:
     """The second check of a family, None for a source that has none."""
     known = {"countdown": countdown, "chain": chain, "order": order, "keydoor": keydoor, "lookup": lookup}
-    return {**known, "machine": machine, "facts": facts, "cases": cases}.get(family)
+    return {**known, "machine": machine, "facts": facts, "cases": cases, "grading": grading}.get(family)
 
 
 def countdown(task: Task, completion: str) -> bool:
@@ -55,6 +56,37 @@ def cases(task: Task, completion: str) -> bool:
     above = sum(order(card) < order(own) for card in held)
     worth = int(stake) * (len(held) - 2 * above)
     return _answer(completion) in (str(worth), f"{worth:+d}" if worth else "0")
+
+
+def grading(task: Task, completion: str) -> bool:
+    """The defects of the response, counted in the question's lines; the verdict is read from behind."""
+    head, *lines = prompt_text(task.prompt).strip().split("\n")
+    at = lines.index("B") if "B" in lines else 0
+    sides = [lines[1:at], lines[at + 1 :]] if at else [lines]
+    defects = [_defects(side, head.removeprefix("Grade ")) for side in sides]
+    verdict = str(5 - defects[0]) if not at else "A" if defects[0] < defects[1] else "B"
+    return _verdict(completion) == verdict
+
+
+def _defects(lines: list[str], criterion: str) -> int:
+    """How many lines fail the criterion."""
+    sums = [line.split(") ")[-1].split() for line in lines]
+    numbers = [[int(word) for word in re.split(r"[+=]", what)] for what, _ in sums]
+    failed = {
+        "sums": [a + b != c for a, b, c in numbers],
+        "units": [unit != "m" for _, unit in sums],
+        "labels": [")" not in line for line in lines],
+        "order": [False, *(numbers[i][0] < numbers[i - 1][0] for i in range(1, len(numbers)))],
+    }
+    return sum(failed[criterion])
+
+
+def _verdict(completion: str) -> str:
+    """What stands behind the last marker, without brackets and scale; empty where there is none."""
+    text = completion.casefold()
+    ends = [text.rfind(marker) + len(marker) for marker in _MARKERS if marker in text]
+    said = text[max(ends) :].strip().removeprefix("response").strip(" ()[]") if ends else ""
+    return said.removesuffix("out of 5").removesuffix("/5").strip().upper()
 
 
 def order(task: Task, completion: str) -> bool:

@@ -239,3 +239,21 @@ def test_facts_are_one_table_and_what_is_never_told_cannot_be_known() -> None:
     again = {t.data["key"]: t.answer for t in Facts(level=3).take("test", 300)}
     assert all(again.get(t.data["key"], t.answer) == t.answer for t in tasks)
     assert Facts(level=2, seed=1).take("test", 5) != tasks[:5]
+
+
+def test_questions_are_read_in_the_family_s_form():
+    game, chain = Countdown(level=2), Chain(level=2)
+    for source in (game, chain):
+        for task in source.take("train", 20):
+            again = source.read(str(task.prompt), "again")
+            assert again is not None
+            assert again.prompt == task.prompt
+            assert source.canonical(again) == source.canonical(task)
+            assert source.verify(again, str(task.solution)).correct
+    for text in ("Make 3 from 1 2", "Make 0 from 1 2 3", "Make 9 from 1 2 16", "Make 9 from 3 2 1 x", ""):
+        assert game.read(text, "t") is None, text
+    read = game.read("Make 9 from 3 2 1", "t")
+    assert read is not None
+    assert read.prompt == "Make 9 from 1 2 3\n"
+    for text in ("Compute 7 +5", "Compute 7 -8 +5 +5 +5", "Compute 0 +1 +1 +1 +1", "Compute 9 *9 *9 +1 +1"):
+        assert chain.read(text, "t") is None, text

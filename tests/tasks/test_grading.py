@@ -1,0 +1,98 @@
+"""Graded responses: what is planted is what gold finds, line by line, and nothing else counts."""
+
+import re
+from collections import Counter
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from sharpen.errors import SharpenError
+from sharpen.tasks.grading import CRITERIA, Grading
+from sharpen.tasks.registry import make
+
+_LINE = re.compile(r"(?:(\d)\) )?(\d+)\+(\d+)=(\d+) ([mkst])")
+
+
+def defects(text: str) -> dict[str, set[int]]:
+    """The bad lines of a response by criterion, read from the text alone."""
+    found: dict[str, set[int]] = {kind: set() for kind in CRITERIA}
+    before = 0
+    for i, line in enumerate(text.split("\n"), 1):
+        label, a, b, said, unit = _LINE.fullmatch(line).groups()
+        found["sums"] |= {i} if int(a) + int(b) != int(said) else set()
+        found["units"] |= {i} if unit != "m" else set()
+        found["labels"] |= {i} if label is None else set()
+        found["order"] |= {i} if int(a) < before else set()
+        assert label in (None, str(i))
+        before = int(a)
+    return found
+
+
+@pytest.mark.parametrize("level", [1, 2, 3, 4])
+def test_the_gold_score_is_five_less_the_defects_of_the_criterion(level):
+    source = Grading(level=level)
+    for task in source.take("test", 60):
+        [text] = task.data["responses"]
+        bad = defects(text)[task.data["criterion"]]
+        assert task.prompt == f"Grade {task.data['criterion']}\n{text}\n"
+        assert task.answer == str(5 - len(bad))
+        assert {int(line.split()[0]) for line in task.solution.split("\n") if line.endswith("bad")} == bad
+        assert source.verify(task, task.solution).correct
+        assert all(source.steps(task, task.solution))
+
+
+def test_every_score_and_every_criterion_is_asked_about():
+    tasks = Grading(level=2).take("test", 400)
+    scores = Counter(task.answer for task in tasks)
+    assert set(scores) == set("12345")
+    assert min(scores.values()) > 40
+    assert min(Counter(t.data["criterion"] for t in tasks).values()) > 60
+    # the other defects are there, and do not count
+    text = [defects(t.data["responses"][0]) for t in tasks]
+    assert any(sum(map(len, d.values())) > 8 for d in text)
+
+
+def test_of_two_the_one_with_fewer_defects_is_better():
+    source = make("grading:level=2,pairs=true")
+    for task in source.take("test", 60):
+        counts = [len(defects(text)[task.data["criterion"]]) for text in task.data["responses"]]
+        assert counts[0] != counts[1]
+        assert task.answer == ("A" if counts[0] < counts[1] else "B")
+        assert source.verify(task, task.solution).correct
+        assert all(source.steps(task, task.solution))
+        assert not source.verify(task, "[RESULT] 4").correct
+
+
+def test_what_is_wrong_or_cannot_be_read():
+    source = Grading(level=2)
+    task = source.take("test", 1)[0]
+    other = "1" if task.answer != "1" else "2"
+    assert source.verify(task, f"[RESULT] {other}").status == "ok"
+    assert not source.verify(task, f"[RESULT] {other}").correct
+    for text in ("", task.answer, "[RESULT]", f"[RESULT] {task.answer} because", "[RESULT] 7"):
+        assert source.verify(task, text).status == "unparsable"
+        assert not source.has_answer(text)
+    # the verdict alone is right, and its missing judgments are no steps
+    assert source.verify(task, f"[RESULT] {task.answer}").correct
+    assert source.steps(task, f"[RESULT] {task.answer}") == []
+    wrong = task.solution.replace(" ok", " bad", 1) if " ok" in task.solution else task.solution
+    assert source.steps(task, wrong).count(False) == (wrong != task.solution)
+    assert source.steps(task, "9 ok\nA 1 ok\nnothing") == [False] * 3
+
+
+@given(st.text(max_size=60))
+def test_no_text_breaks_it(text):
+    source = Grading(level=1)
+    task = source.take("test", 1)[0]
+    checked = source.verify(task, text)
+    assert checked.correct <= (task.answer in text)
+    assert len(source.steps(task, text)) <= text.count("\n") + len(text) + 1
+
+
+@pytest.mark.parametrize(
+    "options", [{"criteria": "sum"}, {"criteria": "sums+sums"}, {"criteria": ""}, {"lines": 4}, {"most": 3}]
+)
+def test_parameters_that_make_no_sense_are_named(options):
+    with pytest.raises(SharpenError, match=f"{next(iter(options))}="):
+        Grading(**options)
