@@ -1,0 +1,116 @@
+"""Does a moving c1 pay? ``python experiments/auto_cei.py [--base nano] [--jobs 2] [--seeds 3]``
+
+Auto-CEI, and against it c1 fixed and walking at random for as many rounds of expert iteration, refusals paid
+the same or by another's length, expert iteration that cannot refuse, R-Tuning alone and after that, and
+supervised learning. Runs are those of ``run.py``: one that is finished is not run again, a stopped one is
+resumed. Writes ``results/auto_cei-BASE.json``, from which ``auto_cei_tables.py`` fills the page.
+"""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+from launch import Arm, Settings, chosen, command, heading, perform, side_by_side, today, write
+from regions import RESULTS
+
+from sharpen.recipes.auto_cei import Settings as AutoCEI
+from sharpen.runs.manifest import read_manifest
+from sharpen.runs.store import unit_files
+
+SEEDS = 3
+OURS = "Auto-CEI"
+KEPT = ("scale", "climb", "validation", "attempts", "reliability", "reliability_at", "reliability_depth")
+
+
+def as_many_rounds(folder: Path, seed: int) -> Settings:
+    """As many rounds of expert iteration as a finished run of Auto-CEI had."""
+    done = sum(row["name"] == "attempts" for row in read_manifest(folder).metrics)
+    return (f"rounds={done}",)
+
+
+def arms(model: str) -> tuple[Arm, ...]:
+    """What is compared."""
+    matched = (OURS, as_many_rounds)
+
+    def arm(name: str, *settings: str, free: bool = False) -> Arm:
+        return Arm(name, "auto_cei", (f"model={model}", *settings), None if free else matched)
+
+    return (
+        arm(OURS, free=True),
+        arm("c1 fixed", "curriculum=fixed"),
+        arm("c1 at random", "curriculum=random_walk"),
+        arm("refusals worth 0", "curriculum=fixed", "refusal_reward=constant"),
+        arm("lengths shuffled", "refusal_reward=shuffled"),
+        arm("EI", "variant=ei"),
+        arm("EI, then R-Tuning", "variant=ei_r_tuning"),
+        arm("R-Tuning", "variant=r_tuning", free=True),
+        arm("SFT", "variant=sft", free=True),
+        arm("Auto-CEI, lambda 0.5", "lam=0.5", free=True),
+    )
+
+
+def collect(arm: Arm, extra: Settings, folder: Path, seed: int) -> dict[str, Any]:
+    """What the result file keeps of a run: its rows, and the final answers question by question."""
+    metrics = read_manifest(folder).metrics
+    rows = [{k: v for k, v in r.items() if k not in ("key", "step")} for r in metrics if r["name"] in KEPT]
+    [files] = [f for key, f in unit_files(folder).items() if key.startswith("final/answers/") and
+               key.rpartition("/")[2].startswith("reliability:")]  # fmt: skip
+    answers = pa.concat_tables([pq.read_table(f) for f in files]).to_pydict()
+    certainty = [None if c is None else round(c, 4) for c in answers.pop("certainty")]
+    del answers["task_id"]
+    flags = {
+        k: [None if v is None else int(v) for v in answers.pop(k)] for k in ("correct", "refused", "forced")
+    }
+    return {
+        "arm": arm.name,
+        **heading(folder, seed),
+        "command": " ".join(command(arm, extra, Path("RUN"), seed)),
+        "rows": rows,
+        "answers": {**answers, **flags, "certainty": certainty},
+    }
+
+
+def main() -> None:
+    """Command line."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--base", default=AutoCEI().model)
+    parser.add_argument("--jobs", type=int, default=2)
+    parser.add_argument("--runs", type=Path, default=Path("runs/experiments"))
+    parser.add_argument("--seeds", type=int, default=SEEDS)
+    parser.add_argument("--arms", default="", help="only these, separated by semicolons")
+    args = parser.parse_args()
+    compared = chosen(parser, arms(args.base), args.arms)
+    first = chosen(parser, arms(args.base), OURS)
+
+    def folder(name: str, seed: int) -> Path:
+        return args.runs / args.base / "auto_cei" / name.replace(" ", "_").replace(",", "") / f"seed-{seed}"
+
+    def extra(arm: Arm, seed: int) -> Settings:
+        return arm.after[1](folder(arm.after[0], seed), seed) if arm.after else ()
+
+    def one(job: tuple[Arm, int]) -> None:
+        place = folder(job[0].name, job[1])
+        perform(command(job[0], extra(*job), place, job[1]), place)
+
+    needed = first if any(arm.after for arm in compared) else ()
+    for some in (needed, compared):
+        side_by_side([(arm, seed) for seed in range(args.seeds) for arm in some], args.jobs, one)
+    found = [collect(a, extra(a, s), folder(a.name, s), s) for a in compared for s in range(args.seeds)]
+    given = f"--base {args.base} --seeds {args.seeds}" + (f" --arms '{args.arms}'" if args.arms else "")
+    result = {
+        "experiment": "auto_cei",
+        "base": args.base,
+        "command": f"python experiments/auto_cei.py {given}",
+        "date": today(),
+        "lambda": AutoCEI().lam,
+        "runs": found,
+    }
+    write(RESULTS / f"auto_cei-{args.base}.json", result)
+
+
+if __name__ == "__main__":
+    main()
