@@ -170,6 +170,8 @@ STRATEGIES: dict[str, StrategyEntry] = _table(
            "the base's + samples * (1 .. most - 1)", "2304.09797", ("hint",)),
         E_("self_refine", "checks", "feedback by the model itself, and revision", "G1 E1 C3",
            "2 .. 1 + 2 rounds", "2303.17651", ("critique", "revise")),
+        E_("self_feedback", "feedback", "feedback with a verdict and refinement, in one dialogue", "G4 E1 C3",
+           "samples * (2 .. 1 + 2 rounds)", "2310.00533", ("assess", "refine")),
         E_("self_debug", "programs", "a program, revised with what its tests told", "G1 E2 C3",
            "1 + turns (with explain 1 + 2 turns)", "2304.05128", ("program", "debug", "code")),
         E_("pass_at_k", "programs", "the likeliest program that passes the public tests", "G1 E2 C2",

@@ -17,7 +17,7 @@ from typing import Any, Protocol, TypeVar
 
 from sharpen.errors import SharpenError
 from sharpen.runs.streams import Stream
-from sharpen.sample.episode import Episode, Finish
+from sharpen.sample.episode import Completion, Episode, Finish
 from sharpen.strategies.question import Question
 from sharpen.strategies.words import ROLES, Value, Words
 
@@ -74,11 +74,13 @@ class Reply:
             ended it is cut off.
         episode: the call as it is stored, tokens and signals included.
         prefill: what its start was set to.
+        turns: of its dialogue so far, what was asked and what was sampled, itself included.
     """
 
     text: str
     episode: Episode
     prefill: str = ""
+    turns: tuple[tuple[str, Completion], ...] = ()
 
     @property
     def whole(self) -> str:
@@ -143,6 +145,7 @@ class Wanted:
         few_shot: worked examples before the prompt.
         score: a text to be scored as the reply instead of sampling one.
         by: ``""`` for the policy, ``helper`` for the second one (a trained critic or corrector).
+        after: a reply whose dialogue goes on with ``prompt``, token by token as it was sampled.
     """
 
     prompt: Any
@@ -153,6 +156,7 @@ class Wanted:
     few_shot: tuple[tuple[str, str], ...] = ()
     score: str | None = None
     by: str = ""
+    after: Reply | None = None
 
 
 @dataclass(eq=False)

@@ -33,6 +33,8 @@ ROLES: Mapping[str, tuple[str, ...]] = {
     "judge": ("question", "steps"),
     "critique": ("question", "solution"),
     "revise": ("question", "solution", "feedback"),
+    "assess": (),
+    "refine": (),
     "hint": ("question", "answers"),
     "decompose": ("question",),
     "subquestion": ("question", "known", "sub"),
@@ -64,7 +66,8 @@ ROLES: Mapping[str, tuple[str, ...]] = {
     "confidence": ("question",),
     "unsure": ("question",),
 }
-"""Every role with its fields. Lists: ``demos`` (question, solution), ``known`` (sub-question, answer),
+"""Every role with its fields; one without any is a further turn of the dialogue that it stands in.
+Lists: ``demos`` (question, solution), ``known`` (sub-question, answer),
 ``history`` (reply, observation), ``programs`` (code, score or error; worst first) of pairs; ``candidates``,
 ``answers``, ``lessons``, ``skills``, ``done``, ``routines`` and the judge's ``steps`` of texts."""
 
@@ -190,6 +193,9 @@ ENGLISH = Words(
         "everything in it is right. Otherwise say in one or two sentences which step is wrong, and why.\n",
         "revise": "{question}\n\nA first solution:\n{solution}\n\nWhat a reader said about "
         "it, if anything:\n{feedback}\n\nWrite an improved solution from the start, one step a line. " + _END,
+        "assess": "Check this solution step by step, one line a step, and stop at the first wrong one. End "
+        "with one last line: `Verdict: right` or `Verdict: wrong`.\n",
+        "refine": "Write a better solution, going on from the first wrong step, one step a line. " + _END,
         "hint": Form("{question}\n\nHint: the answer is near {answers}.\n\nSolve it step by step, one step a "
                      "line. " + _END, join=", "),
         "decompose": "{question}\n\nWhich easier questions have to be settled first, one after the other? "
@@ -312,7 +318,10 @@ MACHINES = Words(
 """The one form that the base of ``sharpen.models.machines`` was trained on, where there is no advice; its
 replies are single lines."""
 
-WORDS = {words.name: words for words in (ENGLISH, NANO_2, MACHINES)}
+NANO_SELF = Words("nano-self", {"assess": "assess\n", "refine": "refine\n"})
+"""What the recipe ``self_evolution`` teaches shipped models: none of them saw it in its corpus."""
+
+WORDS = {words.name: words for words in (ENGLISH, NANO_2, MACHINES, NANO_SELF)}
 """The dialects by name."""
 
 

@@ -1,0 +1,121 @@
+"""Does a model get better by its own feedback? ``python experiments/self_evolution.py [--base nano]``
+
+SELF, its baselines (the same refined answers alone, meta-skills alone), its parts off, other ways to train,
+and the controls of its filter, for each seed. Runs are those of ``run.py``: one that is finished is not run
+again, a stopped one is resumed. Writes ``results/self_evolution-BASE.json``, from which
+``self_evolution_tables.py`` fills the page.
+"""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+from launch import Arm, chosen, command, heading, perform, side_by_side, today, write
+from regions import RESULTS
+
+from sharpen.recipes.self_evolution import Settings as Self
+from sharpen.runs.manifest import read_manifest
+from sharpen.runs.store import unit_files
+
+SEEDS = 3
+QUESTIONS = 500
+"""Held-out questions that every way of inference answers."""
+OURS, META, PAIRS, LONG = "SELF", "meta-skills alone", "D_QA", "D_QA, as many updates in all"
+SHUFFLED, BLIND, GOLD = "verdicts shuffled", "random answers", "filter by gold"
+
+
+def arms() -> tuple[Arm, ...]:
+    """What is compared."""
+    own = Self()
+    every = (1 + own.rounds) * own.steps
+    pairs = ("teach=qa", "rounds=0")
+    settings = {
+        OURS: (),
+        PAIRS: pairs,
+        LONG: (*pairs, f"steps={every}", f"optimizer.total_steps={every}"),
+        META: ("rounds=0",),
+        "filter off": ("verdicts=off",),
+        "refinement off": ("refinements=0",),
+        BLIND: ("verdicts=random",),
+        SHUFFLED: ("verdicts=shuffled",),
+        GOLD: ("verdicts=gold",),
+        "one big round": ("rounds=1", f"queries={own.rounds * own.queries}"),
+        "on mixed data": ("strategy=mixed",),
+        "on the newest answers": ("strategy=newest",),
+        "without lessons": ("alpha=0",),
+        "its own prompts": ("prompts=own",),
+    }
+    return tuple(Arm(name, "self_evolution", told) for name, told in settings.items())
+
+
+def collect(arm: Arm, folder: Path, seed: int) -> dict[str, Any]:
+    """What the result file keeps of a run: its rows, and by stage and way whether each question was right."""
+    manifest = read_manifest(folder)
+    keep = ("lessons", "evolution", "inference", "critic", "invented")
+    rows = [
+        {k: v for k, v in r.items() if k not in ("key", "step")}
+        for r in manifest.metrics
+        if r["name"] in keep
+    ]
+    found = ((k, r["stage"], r["strategy"]) for r in manifest.metrics if r["name"] == "inference"
+             for k in (r["key"],))  # fmt: skip
+    files = unit_files(folder)
+    return {
+        "arm": arm.name,
+        **heading(folder, seed),
+        "command": " ".join(command(arm, (), Path("RUN"), seed)),
+        "rows": rows,
+        "right": [
+            {"stage": s, "strategy": w, "right": right(files[f"{k.rpartition('/')[0]}/score:0"])}
+            for k, s, w in found
+        ],
+    }
+
+
+def right(files: list[Path]) -> list[int]:
+    """Whether each question's final answer is right; the other candidates were judged beside it."""
+    judged = pa.concat_tables([pq.read_table(f) for f in files]).to_pydict()
+    pairs = zip(judged["key"], judged["score"], strict=True)
+    return [int(score >= 1) for key, score in pairs if key.endswith("/answer-0")]
+
+
+def main() -> None:
+    """Command line."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--base", default="nano")
+    parser.add_argument("--jobs", type=int, default=2)
+    parser.add_argument("--runs", type=Path, default=Path("runs/experiments"))
+    parser.add_argument("--seeds", type=int, default=SEEDS)
+    parser.add_argument("--arms", default="", help="only these, separated by semicolons")
+    args = parser.parse_args()
+    common = (f"model={args.base}", f"inference={QUESTIONS}")
+    compared = [
+        Arm(arm.name, arm.recipe, (*common, *arm.settings)) for arm in chosen(parser, arms(), args.arms)
+    ]
+
+    def folder(name: str, seed: int) -> Path:
+        plain = name.replace(" ", "_").replace(",", "")
+        return args.runs / args.base / "self_evolution" / plain / f"seed-{seed}"
+
+    def one(job: tuple[Arm, int]) -> None:
+        place = folder(job[0].name, job[1])
+        perform(command(job[0], (), place, job[1]), place)
+
+    side_by_side([(arm, seed) for seed in range(args.seeds) for arm in compared], args.jobs, one)
+    given = f"--base {args.base} --seeds {args.seeds}" + (f" --arms '{args.arms}'" if args.arms else "")
+    result = {
+        "experiment": "self_evolution",
+        "base": args.base,
+        "command": f"python experiments/self_evolution.py {given}",
+        "date": today(),
+        "runs": [collect(a, folder(a.name, s), s) for a in compared for s in range(args.seeds)],
+    }
+    write(RESULTS / f"self_evolution-{args.base}.json", result)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,227 @@
+"""The regions of ``docs/methods/self_evolution.md``, from ``results/self_evolution-BASE.json`` alone."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+from regions import RESULTS, Row, from_result, markdown
+from self_evolution import BLIND, META, OURS, PAIRS, SHUFFLED
+
+from sharpen.measure.intervals import hierarchical_bootstrap
+from sharpen.measure.refinement import filter_purity, refined_accuracy
+from sharpen.runs.streams import stream
+
+Values = NDArray[np.float64]
+DIRECT, REFINED = "greedy", "self_feedback"
+INFORMED = 0.2
+"""TPR - FPR of verdicts above which a filter should help."""
+
+
+def of(found: Row, arm: str) -> list[Row]:
+    """An arm's runs, by seed."""
+    return [run for run in found["runs"] if run["arm"] == arm]
+
+
+def names(found: Row) -> list[str]:
+    """The arms that were run, in order."""
+    return list(dict.fromkeys(run["arm"] for run in found["runs"]))
+
+
+def stages(run: Row) -> list[str]:
+    """The stages of a run at which inference was measured: start, lessons, rounds."""
+    return list(dict.fromkeys(row["stage"] for row in run["right"]))
+
+
+def ways(run: Row) -> list[str]:
+    """The ways of inference of a run's last stage."""
+    return [row["strategy"] for row in run["right"] if row["stage"] == stages(run)[-1]]
+
+
+def right(found: Row, arm: str, way: str, at: int = -1) -> Values:
+    """Whether each question was right at a stage, by seed and question."""
+    rows = []
+    for run in of(found, arm):
+        stage = stages(run)[at]
+        place = (stage, way)
+        rows.append(next(r["right"] for r in run["right"] if (r["stage"], r["strategy"]) == place))
+    return np.array(rows, float)
+
+
+def numbers(found: Row, arm: str, name: str, stage: str, column: str) -> list[float]:
+    """A number of the rows ``name`` of a stage (or round, as ``round 1``), by seed, where it is known."""
+    rows = [
+        row
+        for run in of(found, arm)
+        for row in run["rows"]
+        if row["name"] == name and row.get("stage", f"round {row['round']}") == stage
+    ]
+    return [row[column] for row in rows if row.get(column) is not None]
+
+
+def mean(values: Sequence[float], form: str = ".1f", scale: float = 100) -> str:
+    """The mean for a table, ``-`` of nothing."""
+    return format(scale * float(np.mean(values)), form) if len(values) else "-"
+
+
+def interval(values: Values, name: str) -> tuple[float, float, float]:
+    """A difference with its 95 % interval over seeds and questions."""
+    m, low, high = hierarchical_bootstrap(values, stream=stream("self_evolution", name), n=2000)
+    return m, low, high
+
+
+def span(found: tuple[float, float, float]) -> str:
+    """An interval in points."""
+    return "{:+.1f} ({:+.1f} to {:+.1f})".format(*(100 * x for x in found))
+
+
+def arms(found: Row) -> str:
+    """Every arm's final accuracy against the start model and the pairs alone."""
+    start = right(found, names(found)[0], DIRECT, 0)
+    heads = ["arm", "direct, %", "minus the start, points", f"minus {PAIRS}, points", "refined, %",
+             "refined minus direct, points", "kept of prompts, %", "right among the kept, %",
+             "minutes"]  # fmt: skip
+    rows = [
+        ["the start model", mean(start.ravel()), "", "", *_refined(found, names(found)[0], 0), "", "", ""]
+    ]
+    for arm in names(found):
+        end = right(found, arm, DIRECT)
+        pairs = (
+            span(interval(end - right(found, PAIRS, DIRECT), arm))
+            if PAIRS in names(found) and arm != PAIRS
+            else ""
+        )
+        kept = [r for run in of(found, arm) for r in run["rows"] if r["name"] == "evolution"]
+        rows.append([
+            arm, mean(end.ravel()), span(interval(end - start, f"{arm} start")), pairs,
+            *_refined(found, arm, -1),
+            mean([r["yield"] for r in kept]),
+            mean([r["purity"] for r in kept if r["purity"] is not None]),
+            f"{np.mean([run['seconds'] for run in of(found, arm)]) / 60:.0f}",
+        ])  # fmt: skip
+    return "\n\n".join((markdown(heads, rows), verdict(found), caption(found)))
+
+
+def _refined(found: Row, arm: str, at: int) -> list[str]:
+    end, direct = right(found, arm, REFINED, at), right(found, arm, DIRECT, at)
+    return [mean(end.ravel()), span(interval(end - direct, f"{arm} {at} refined"))]
+
+
+def verdict(found: Row) -> str:
+    """What was asked of the method, and whether it is so, from the numbers."""
+    known, lines = names(found), list[str]()
+    if OURS not in known:
+        return ""
+    end = right(found, OURS, DIRECT)
+
+    def against(arm: str, what: str) -> None:
+        if arm in known:
+            gap = interval(end - right(found, arm, DIRECT), f"claim {arm}")
+            sure = "above 0" if gap[1] > 0 else "below 0" if gap[2] < 0 else "the interval holds 0"
+            lines.append(f"- {what}: {span(gap)} points, **{'met' if gap[0] > 0 else 'not met'}** ({sure}).")
+
+    against(PAIRS, "Direct accuracy above supervised learning on the same pairs")
+    against(META, "Direct accuracy above meta-skills alone")
+    against(SHUFFLED, "Direct accuracy above shuffled verdicts")
+    against(BLIND, "Direct accuracy above as many random answers")
+    after, before = (right(found, OURS, REFINED, at) - right(found, OURS, DIRECT, at) for at in (-1, 0))
+    gains = [interval(values, f"refining {i}") for i, values in enumerate((after, before))]
+    lines.append(
+        f"- Refinement at inference helps after the training, {span(gains[0])} points, and not before, "
+        f"{span(gains[1])}: **{'met' if gains[0][0] > 0 >= gains[1][0] else 'not met'}**."
+    )
+    rates = [numbers(found, OURS, "critic", "meta", f"verdict_{n}") for n in ("tpr", "fpr")]
+    informed = float(np.mean(rates[0]) - np.mean(rates[1])) if all(rates) else 0.0
+    lines.append(
+        f"- Precondition, TPR - FPR of verdicts above {INFORMED:g} after the lessons: {informed:.2f}, "
+        f"**{'met' if informed > INFORMED else 'not met'}**."
+    )
+    return "\n".join(lines)
+
+
+def rounds(found: Row) -> str:
+    """SELF stage by stage: accuracy by way, verdicts, refinements, and what was kept."""
+    runs = of(found, OURS)
+    heads = ["stage", "direct, %", "refined, %", "as the rates say, %", "verdicts right, %", "TPR", "FPR",
+             "unparsable, %", "fixed, %", "spoilt, %", "prompts", "kept, %", "right among the kept, %",
+             "as the rates say, %"]  # fmt: skip
+    rows = []
+    for at, stage in enumerate(stages(runs[0])):
+        direct, refined = (right(found, OURS, way, at).mean() for way in (DIRECT, REFINED))
+        critic = {
+            n: numbers(found, OURS, "critic", stage, n)
+            for n in ("verdict_accuracy", "verdict_tpr", "verdict_fpr", "verdict_unparsable", "fix", "spoil")
+        }
+        rates = [float(np.mean(critic[n])) if critic[n] else None
+                 for n in ("verdict_tpr", "verdict_fpr", "fix", "spoil")]  # fmt: skip
+        known = [r for r in rates if r is not None]
+        told = f"{100 * refined_accuracy(float(direct), *known):.1f}" if len(known) == 4 else "-"
+        rows.append([
+            stage, f"{100 * direct:.1f}", f"{100 * refined:.1f}", told, mean(critic["verdict_accuracy"]),
+            mean(critic["verdict_tpr"], ".2f", 1), mean(critic["verdict_fpr"], ".2f", 1),
+            mean(critic["verdict_unparsable"]), mean(critic["fix"]), mean(critic["spoil"]),
+            *_kept(found, stage),
+        ])  # fmt: skip
+    note = (
+        "Held-out questions but for the last four columns, which are of the round's prompts. What the rates "
+        "say is computed from TPR, FPR, fixed and spoilt; of the kept, from all verdicts of the round."
+    )
+    return "\n\n".join((markdown(heads, rows), f"{note} {caption(found)}"))
+
+
+def _kept(found: Row, stage: str) -> list[str]:
+    cells = {n: numbers(found, OURS, "evolution", stage, n)
+             for n in ("prompts", "yield", "purity", "first_accuracy", "verdict_tpr",
+                       "verdict_fpr")}  # fmt: skip
+    if not cells["prompts"]:
+        return ["", "", "", ""]
+    rates = [float(np.mean(cells[n])) for n in ("first_accuracy", "verdict_tpr", "verdict_fpr")]
+    due = filter_purity(*rates)
+    told = "-" if due is None else f"{100 * due:.1f}"
+    return [mean(cells["prompts"], ",.0f", 1), mean(cells["yield"]), mean(cells["purity"]), told]
+
+
+def inference(found: Row) -> str:
+    """Ways of inference of the last model, with their cost."""
+    heads = ["arm", "way", "accuracy, %", "minus direct, points", "generations", "tokens"]
+    rows = []
+    for arm in (a for a in (OURS, META) if a in names(found)):
+        run = of(found, arm)[0]
+        direct = right(found, arm, DIRECT)
+        for way in ways(run):
+            end = right(found, arm, way)
+            each = [
+                [r[n] for one in of(found, arm) for r in one["rows"]
+                 if r["name"] == "inference" and (r["stage"], r["strategy"]) == (stages(one)[-1], way)]
+                for n in ("calls", "tokens")
+            ]  # fmt: skip
+            gap = "" if way == DIRECT else span(interval(end - direct, f"{arm} {way}"))
+            rows.append([
+                arm, f"`{way}`", mean(end.ravel()), gap, mean(each[0], ".1f", 1), mean(each[1], ".0f", 1),
+            ])  # fmt: skip
+    return "\n\n".join((markdown(heads, rows, left=2), caption(found)))
+
+
+def caption(found: Row) -> str:
+    """Where the numbers come from."""
+    run = found["runs"][0]
+    n, seeds = len(run["right"][0]["right"]), len({r["seed"] for r in found["runs"]})
+    return (
+        "Means over seeds; differences are paired by seed and question, with a 95 % interval (bootstrap over "
+        f"both). `{found['command']}`, {seeds} seed{'s' * (seeds != 1)}, {n} held-out questions, base "
+        f"{found['base']} ({run['base'][:8]}), {found['date']}."
+    )
+
+
+KINDS: dict[str, Callable[[Row], str]] = {
+    "self_evolution": arms,
+    "self_evolution_rounds": rounds,
+    "self_evolution_inference": inference,
+}
+
+
+def region(kind: str, base: str) -> str:
+    """The body of a region."""
+    path = RESULTS / f"self_evolution-{base}.json"
+    return from_result(path, f"python experiments/self_evolution.py --base {base}", KINDS[kind])
