@@ -2,20 +2,22 @@
 
 For each seed a base is warmed up, so that both modes are there at random; every arm starts from it: the three
 stages, the naive reward without balance, no stage 2, prices of a token. Further bases think always (rewarded
-for right answers alone) and in 95 % of texts (the naive reward again). Runs are those of ``run.py``: one that
-is finished is not run again, a stopped one is resumed. Writes ``results/autothink-BASE.json``, from which
+for right answers alone, or with a price) and in 95 % of texts (the naive reward again). The base and what the
+arms end with are then measured again on more questions. Runs are those of ``run.py``: one that is finished is
+not run again, a stopped one is resumed. Writes ``results/autothink-BASE.json``, from which
 ``autothink_tables.py`` fills the page.
 """
 
 from __future__ import annotations
 
 import argparse
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
-from launch import Arm, Settings, chosen, command, heading, perform, side_by_side, today, write
+from launch import Arm, Settings, chosen, command, heading, perform, side_by_side, today, warmed, write
 from regions import RESULTS
 
 from sharpen.recipes.autothink import Settings as AutoThink
@@ -26,18 +28,16 @@ SEEDS = 3
 PRICES = (0.002, 0.01)
 BASES = {"warm-up": 0.5, "warm-up, always thinking": 1.0, "warm-up, 95 % thinking": 0.95}
 """Warmed-up bases, by the share of texts that think."""
+MEASURED = ("rounds=0", "first=0", "last=0", "held_out=10")
+"""A run that learns nothing after the warm-up."""
+MANY = (*MEASURED, "mode_questions=1000")
+"""The base, and what arms end with, are measured again on more questions: the verdict rests on that."""
 NAIVE = ("stage_1.gamma=1", "stage_3.alpha=0", "stage_3.beta=0")
 
 
-def warmed(folder: Path, seed: int) -> Settings:
-    """The settings that start from the warmed-up base of a finished run."""
-    (policy,) = (folder / "checkpoints").glob("*warmup*learn*/final/policy")
-    return (f"model={policy}", "warmup.steps=0")
-
-
 def bases(model: str) -> tuple[Arm, ...]:
-    """The warmed-up bases: a round follows, which no one goes on from."""
-    short = ("rounds=1", "first=1", "last=0", "queries=2", "mode_questions=0", "held_out=10", "keep=all")
+    """The warmed-up bases."""
+    short = (*MEASURED, "mode_questions=0")
     return tuple(
         Arm(name, "autothink", (f"model={model}", *short, f"warmup.think={share}"))
         for name, share in BASES.items()
@@ -55,9 +55,26 @@ def arms() -> tuple[Arm, ...]:
         Arm("naive reward", "autothink", NAIVE, half),
         *(Arm(f"price {p:g}", "autothink", ("rule=penalty", f"per_token={p:g}"), half) for p in PRICES),
         Arm("always thinking", "autothink", ("rule=accuracy",), always),
+        *(
+            Arm(f"always thinking, price {p:g}", "autothink", ("rule=penalty", f"per_token={p:g}"), always)
+            for p in PRICES
+        ),
         Arm("naive reward, from 95 %", "autothink", NAIVE, skewed),
         Arm("shuffled rewards", "autothink", ("control=shuffled",), half),
     )
+
+
+def ended(folder: Path, seed: int) -> Settings:
+    """The settings that start from the policy that a finished run ended with."""
+    policy = max((folder / "checkpoints").glob("round-*learn*/final/policy"))
+    return (f"model={policy}", "warmup.steps=0")
+
+
+def again(compared: Sequence[Arm]) -> tuple[Arm, ...]:
+    """The base, and the ends of the arms that the verdict is about, on more questions."""
+    rivals = [arm for arm in compared if arm.name == "autothink" or "price" in arm.name]
+    base = Arm("base, again", "autothink", MANY, (next(iter(BASES)), warmed))
+    return (base, *(Arm(f"{a.name}, again", "autothink", MANY, (a.name, ended)) for a in rivals))
 
 
 def collect(arm: Arm, extra: Settings, folder: Path, seed: int) -> dict[str, Any]:
@@ -112,16 +129,20 @@ def main() -> None:
         place = folder(job[0].name, job[1])
         perform(command(job[0], extra(*job), place, job[1]), place)
 
-    for some in (before, compared):
+    def told(some: Sequence[Arm]) -> list[dict[str, Any]]:
+        return [collect(a, extra(a, s), folder(a.name, s), s) for a in some for s in range(args.seeds)]
+
+    after = again(compared)
+    for some in (before, compared, after):
         side_by_side([(arm, seed) for seed in range(args.seeds) for arm in some], args.jobs, one)
-    found = [collect(a, extra(a, s), folder(a.name, s), s) for a in compared for s in range(args.seeds)]
     given = f"--base {args.base} --seeds {args.seeds}" + (f" --arms '{args.arms}'" if args.arms else "")
     result = {
         "experiment": "autothink",
         "base": args.base,
         "command": f"python experiments/autothink.py {given}",
         "date": today(),
-        "runs": found,
+        "runs": told(compared),
+        "again": told(after),
     }
     write(RESULTS / f"autothink-{args.base}.json", result)
 

@@ -17,7 +17,7 @@ Place = tuple[str, str, str]
 
 OURS, FREE, THINKING, DIRECT = "autothink", "free", "thinking", "direct"
 REFERENCE: Place = (OURS, "0", THINKING)
-MARGIN = 2.0
+MARGIN, AGAIN = 2.0, ", again"
 
 
 def of(found: Row, arm: str) -> list[Row]:
@@ -38,11 +38,11 @@ def each(found: Row, place: Place, name: str) -> Values:
     return np.array([column(r, at, mode, name) / column(r, at, mode, "samples") for r in runs])
 
 
-def best_forced(found: Row) -> Mapping[str, Values]:
+def best_forced(found: Row, arm: str = OURS) -> Mapping[str, Values]:
     """The base in whichever forced mode is right more often at a question's difficulty, of equals the direct
     one: accuracy, tokens and think rate by seed and question."""
-    held = {n: {m: each(found, (OURS, "0", m), n) for m in (THINKING, DIRECT)} for n in ("right", "tokens")}
-    level = np.array([column(r, "0", THINKING, "level") for r in of(found, OURS)])
+    held = {n: {m: each(found, (arm, "0", m), n) for m in (THINKING, DIRECT)} for n in ("right", "tokens")}
+    level = np.array([column(r, "0", THINKING, "level") for r in of(found, arm)])
     thinks = np.zeros(level.shape, bool)
     for k in np.unique(level):
         at = level == k
@@ -127,29 +127,37 @@ def frontier(found: Row) -> str:
 
 
 def verdict(found: Row) -> str:
-    """Whether the criteria are met, from the numbers."""
-    end: Place = (OURS, "-1", FREE)
-    right, tokens = each(found, end, "right"), each(found, end, "tokens")
-    reference = each(found, REFERENCE, "right")
+    """Whether the criteria are met, from the numbers: those measured again on more questions."""
+    last = {"runs": found["again"]}
+    base, end = f"base{AGAIN}", f"{OURS}{AGAIN}"
+    held = {n: {m: each(last, (base, "0", m), n) for m in (THINKING, DIRECT)} for n in ("right", "tokens")}
+    right, tokens = each(last, (end, "0", FREE), "right"), each(last, (end, "0", FREE), "tokens")
+    reference = held["right"][THINKING]
     close = interval(right - reference, "claim")
     lines = [
         (f"Accuracy is at most {MARGIN:g} points below thinking ({span(close)})", 100 * close[1] > -MARGIN)
     ]
-    prices = [arm for arm in dict.fromkeys(r["arm"] for r in found["runs"]) if arm.startswith("price")]
-    rivals = {arm: tuple(each(found, (arm, "-1", FREE), n) for n in ("right", "tokens")) for arm in prices}
-    forced = best_forced(found)
-    rivals["the best forced mode by difficulty"] = (forced["right"], forced["tokens"])
+    forced = best_forced(last, base)
+    rivals = {"the best forced mode by difficulty": (forced["right"], forced["tokens"])}
+    for arm in dict.fromkeys(r["arm"] for r in last["runs"] if "price" in r["arm"]):
+        place: Place = (arm, "0", FREE)
+        rivals[arm.removesuffix(AGAIN)] = (each(last, place, "right"), each(last, place, "tokens"))
     for arm, (others, length) in rivals.items():
-        loses = 100 * float((others - reference).mean()) < -MARGIN
-        fewer = tokens.mean() < length.mean()
-        why = "which loses accuracy" if loses else f"{length.mean():.1f} tokens"
-        lines.append((f"Fewer tokens than {arm} ({tokens.mean():.1f}; {why})", fewer or loses))
-    rates = told(found, end, "awareness")
+        saved = interval((length - tokens) / held["tokens"][THINKING].mean(), arm)
+        behind = interval(others - reference, f"{arm}, right")
+        loses = 100 * behind[2] < -MARGIN
+        why = f"; it is right on {span(behind)} points" + (", which loses accuracy" if loses else "")
+        less = f"Fewer tokens than {arm}: {tokens.mean():.1f} against {length.mean():.1f}"
+        share = f"{span(saved)} % of those of thinking{why}"
+        lines.append((f"{less}, {share}", saved[1] > 0 or loses))
+    rates = told(found, (OURS, "-1", FREE), "awareness")
     lines.append((f"The think rate rises with difficulty (rank correlation {mean(rates)})",
                   all((r or 0) > 0 for r in rates)))  # fmt: skip
     met = [f"- {what}: **{'met' if good else 'not met'}**." for what, good in lines]
     good = "is" if all(good for _, good in lines) else "is not"
-    return "\n".join([*met, "", f"**The claim {good} supported on {found['base']}.**"])
+    n = reference.shape[1]
+    head = f"The last policies again, on {n} questions:"
+    return "\n".join([head, "", *met, "", f"**The claim {good} supported on {found['base']}.**"])
 
 
 def lost(found: Row) -> str:

@@ -41,6 +41,12 @@ def command(arm: Arm, extra: Settings, folder: Path, seed: int) -> list[str]:
     return [*words, "--seed", str(seed), "--out", str(folder)]
 
 
+def warmed(folder: Path, seed: int) -> Settings:
+    """The settings that start from the warmed-up base of a finished run."""
+    (policy,) = (folder / "checkpoints").glob("*warmup*learn*/final/policy")
+    return (f"model={policy}", "warmup.steps=0")
+
+
 def call(module: str, *arguments: str) -> str:
     """What a module's command prints, on one thread. SystemExit with its last lines where it fails."""
     argv = [sys.executable, "-m", module, *arguments]

@@ -46,10 +46,15 @@ def read(path: Path) -> Row | None:
     return json.loads(path.read_text("utf-8")) if path.exists() else None
 
 
+def unmeasured(command: str) -> str:
+    """A region without its result."""
+    return f"Not measured yet: run `{command}`."
+
+
 def from_result(path: Path, command: str, write: Callable[[Row], str]) -> str:
     """A region that a result file fills; without one, the command that measures it."""
     found = read(path)
-    return f"Not measured yet: run `{command}`." if found is None else write(found)
+    return unmeasured(command) if found is None else write(found)
 
 
 def regions_of(

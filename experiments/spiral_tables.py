@@ -6,14 +6,16 @@ from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
-from regions import Row, markdown, regions_of
+from regions import Row, markdown, regions_of, unmeasured
 from spiral import RESULT
 
 from sharpen.measure.intervals import hierarchical_bootstrap
 from sharpen.runs.streams import stream
 
 OURS, GOAL = "kuhn, RAE", 0.3
-SHUFFLED = "kuhn, returns shuffled"
+SHUFFLED, EXPERT = "kuhn, returns shuffled", "kuhn, an equilibrium's winning games"
+COMMAND = "python experiments/spiral.py"
+UNMEASURED = unmeasured(COMMAND)
 LATE = 50
 """How many of the last rounds lengths, invalid moves and gradients are told of."""
 
@@ -177,7 +179,7 @@ def transfer(found: Row) -> str:
     """What the games did to a task that none of them rewards."""
     arms = [arm for arm in of("kuhn", found) if runs(found, arm)[0]["held_out"]]
     if not arms:
-        return "Measured in no arm."
+        return UNMEASURED
     rows = []
     for arm in arms:
         cells = [arm.partition(", ")[2]]
@@ -188,10 +190,13 @@ def transfer(found: Row) -> str:
     heads = ["arm", "greedy: before, %", "after, %", "change, points",
              "T=1: before, %", "after, %", "change, points"]  # fmt: skip
     asked = runs(found, arms[0])[0]["held_out"][0]["n_questions"]
+    elsewhere = (
+        "The equilibrium's games are learnt in it, with the task a smaller part: that arm starts elsewhere, "
+        "and its change is one round's. "
+    )
     return (
         f"{markdown(heads, rows)}\n\n{asked} held-out questions, means over seeds with 95 % intervals. The "
-        "warm-up comes before. The equilibrium's games are learnt in it, with the task a smaller part: "
-        f"that arm starts elsewhere, and its change is one round's. {_apart(found)}{caption(found)}"
+        f"warm-up comes before. {elsewhere if EXPERT in arms else ''}{_apart(found)}{caption(found)}"
     )
 
 
@@ -214,7 +219,7 @@ def _apart(found: Row) -> str:
 
 REGIONS = regions_of(
     RESULT,
-    "python experiments/spiral.py",
+    COMMAND,
     {
         "spiral_seeds": seeds,
         "spiral_kuhn": kuhn,

@@ -10,10 +10,13 @@ import argparse
 import sys
 from collections.abc import Callable, Sequence
 
+import auto_cei_tables
 import autothink_tables
 import certainty_tables
 import confidence_tables
 import judging_tables
+import self_evolution_tables
+import sharpening_tables
 import strategies_tables
 from efficiency_rl import REGIONS as EFFICIENCY_RL
 from outcomes import (
@@ -34,7 +37,8 @@ from outcomes import (
     samples,
 )
 from overthinking_tables import REGIONS as OVERTHINKING
-from regions import ROOT, markdown, update
+from regions import ROOT, markdown, unmeasured, update
+from sharpening_exact import REGIONS as SHARPENING_EXACT
 from spiral_tables import REGIONS as SPIRAL
 from steering import REGIONS as STEERING
 from verifiers import checks, disagreements, numbers
@@ -46,6 +50,7 @@ from sharpen.runs.config import load
 
 PAGES = (
     "README.md",
+    "docs/methods/auto_cei.md",
     "docs/methods/autothink.md",
     "docs/methods/b_star.md",
     "docs/methods/efficiency_steering.md",
@@ -53,7 +58,9 @@ PAGES = (
     "docs/methods/policy_gradients.md",
     "docs/methods/self_certainty.md",
     "docs/methods/self_efficiency.md",
+    "docs/methods/self_evolution.md",
     "docs/methods/self_prm.md",
+    "docs/methods/sharpening.md",
     "docs/methods/spiral.md",
     "docs/strategies.md",
     "docs/methods/verbal_confidence.md",
@@ -430,9 +437,22 @@ PLAIN = {
     **STEERING,
     **EFFICIENCY_RL,
     **OVERTHINKING,
+    **SHARPENING_EXACT,
     **SPIRAL,
 }
 """Regions that rest on no experiment."""
+
+BY_BASE = (
+    auto_cei_tables,
+    autothink_tables,
+    certainty_tables,
+    confidence_tables,
+    judging_tables,
+    self_evolution_tables,
+    sharpening_tables,
+    strategies_tables,
+)
+"""Pages with a result file for each base."""
 
 
 def region(name: str) -> str:
@@ -440,13 +460,13 @@ def region(name: str) -> str:
     if name in PLAIN:
         return PLAIN[name]()
     kind, _, base = name.partition("-")
-    for page in (autothink_tables, confidence_tables, certainty_tables, judging_tables, strategies_tables):
+    for page in BY_BASE:
         if kind in page.KINDS:
             return page.region(kind, base)
     experiment, write = KINDS[kind]
     result = read(experiment, base)
     if result is None:
-        return f"Not measured yet: run `python experiments/run.py {experiment} --base {base}`."
+        return unmeasured(f"python experiments/run.py {experiment} --base {base}")
     return write(result)
 
 

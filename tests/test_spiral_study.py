@@ -44,7 +44,7 @@ def test_transfer_is_told_with_its_control_and_its_intervals():
 
 @pytest.mark.parametrize("arms", [{}, {RAE: WITHOUT}, {"tictactoe, RAE": WITHOUT}])
 def test_without_its_arms_it_says_how_they_are_run(arms):
-    assert spiral_tables.transfer(found(**arms)) == "Measured in no arm."
+    assert spiral_tables.transfer(found(**arms)) == spiral_tables.UNMEASURED
 
 
 def test_without_its_control_no_difference_is_told():

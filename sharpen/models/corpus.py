@@ -11,13 +11,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from itertools import permutations
 
 import numpy as np
 
 from sharpen.tasks.chain import Chain
-from sharpen.tasks.countdown import Countdown, _moves
-from sharpen.tasks.expression import Node
+from sharpen.tasks.countdown import Countdown, solutions
 from sharpen.tasks.family import ANSWER, Family
 from sharpen.tasks.order import Order
 from sharpen.tasks.task import Task, hint, up_to
@@ -96,27 +94,6 @@ def products_first(task: Task) -> str:
         lines.append(f"{value}{sign}{b}={after}")
         value = after
     return "\n".join([*lines, ANSWER + str(value)])
-
-
-def solutions(task: Task) -> list[str]:
-    """Every worked solution of a ``countdown`` task of up to three numbers, in a fixed order."""
-    found: dict[str, None] = {}
-
-    def search(leaves: tuple[Node, ...], lines: tuple[str, ...]) -> None:
-        if len(leaves) == 1:
-            if leaves[0].number == task.data["target"]:
-                found["\n".join([*lines, ANSWER + leaves[0].text()])] = None
-            return
-        for i, j in permutations(range(len(leaves)), 2):
-            rest = tuple(leaf for k, leaf in enumerate(leaves) if k not in (i, j))
-            for node in _moves(leaves[i], leaves[j]):
-                assert node.left is not None
-                assert node.right is not None
-                line = f"{node.left.number}{node.op}{node.right.number}={node.number}"
-                search((*rest, node), (*lines, line))
-
-    search(tuple(Node(value=x) for x in task.data["numbers"]), ())
-    return list(found)
 
 
 class Corpus:

@@ -14,9 +14,10 @@ from typing import Any
 import numpy as np
 
 from sharpen.models import works
-from sharpen.models.corpus import END, Sample, solutions
+from sharpen.models.corpus import END, Sample
 from sharpen.models.parts import PARTS, Drawn
 from sharpen.strategies.words import NANO_2 as WORDS
+from sharpen.tasks.countdown import solutions
 from sharpen.tasks.family import ANSWER, Family
 from sharpen.tasks.order import Order
 from sharpen.tasks.task import Task, up_to

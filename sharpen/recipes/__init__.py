@@ -49,11 +49,13 @@ RECIPES: dict[str, RecipeEntry] = {
         RecipeEntry("star", "STaR: Self-Taught Reasoner", "2203.14465"),
         RecipeEntry("lmsi", "LMSI: self-improvement from majority answers, label-free", "2210.11610"),
         RecipeEntry("self_corrector", "Self-correction: learn to mend one's answers", "2211.00053"),
+        RecipeEntry("self_evolution", "SELF: self-evolution with language feedback", "2310.00533"),
         RecipeEntry("rest_em", "ReST-EM: expectation-maximisation self-training", "2312.06585"),
         RecipeEntry("rft", "RFT: rejection-sampling fine-tuning", "2308.01825"),
         RecipeEntry("iterative_rft", "Iterative RFT", "2412.17256"),
         RecipeEntry("online_rft", "Online RFT", "2402.03300"),
         RecipeEntry("b_star", "B-STaR: balanced exploration and exploitation", "2412.17256"),
+        RecipeEntry("sharpening", "Sharpening: what the model itself finds likeliest", "2412.01951"),
         RecipeEntry("reinforce", "REINFORCE with the round's mean as baseline", ""),
         RecipeEntry("rloo", "RLOO: REINFORCE, leave-one-out", "2402.14740"),
         RecipeEntry("grpo", "GRPO: group-relative policy optimization", "2402.03300"),
@@ -61,6 +63,7 @@ RECIPES: dict[str, RecipeEntry] = {
         RecipeEntry("spiral", "SPIRAL: self-play on zero-sum games", "2506.24119"),
         RecipeEntry("autothink", "AutoThink: learn when to think", "2505.10832"),
         RecipeEntry("self_efficiency_rl", "Self-rewarded efficiency: right, and short", "2506.15647"),
+        RecipeEntry("auto_cei", "Auto-CEI: answer, or say that you cannot", "2410.07627"),
         RecipeEntry("efficiency_steering", "Efficiency steering: shorter reasoning, untrained", "2506.15647"),
     )
 }

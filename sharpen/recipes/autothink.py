@@ -14,21 +14,19 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
-from sharpen.errors import SharpenError
 from sharpen.learn.config import OptimizerConfig
 from sharpen.learn.policy_gradient import LossConfig
 from sharpen.learn.rollouts import Rollouts, rollouts
 from sharpen.measure.modes import e_f1, levels_by_accuracy, mode_row, one_sided, tallies
 from sharpen.recipes.policy_gradients import Compared, compared
-from sharpen.recipes.settings import Count, Positive, decaying
+from sharpen.recipes.settings import Count, Positive
 from sharpen.sample.law import SamplingLaw
-from sharpen.score.answers import final_place
 from sharpen.score.length import Brevity, brief_rewards
 from sharpen.score.modes import Device, ModeReward, Rewarded, batch, mode_rewards, with_rewards
 from sharpen.select.controls import shuffle_rewards
+from sharpen.verbs.warmup import Warmup, warm, written
 
 if TYPE_CHECKING:
-    from sharpen.learn.state import TrainState
     from sharpen.sample.policy import Policy
     from sharpen.score.modes import Batch
     from sharpen.tasks.task import Task
@@ -37,11 +35,6 @@ if TYPE_CHECKING:
 
 Share = Annotated[float, Field(ge=0, le=1)]
 Weight = Annotated[float, Field(ge=0)]
-
-CHOICE = 0.1
-"""Weight of a warm-up text's first token, which chooses its mode; the others share the rest. By tokens alone
-thoughts would have nine tenths of the loss; if they shared all of it, a short text's choice would weigh more
-than a long one's, and neither mode would be at random."""
 
 
 class Stage(BaseModel):
@@ -61,28 +54,6 @@ class Stage(BaseModel):
     """Longest attempt of the stage, in tokens; 0: the run's."""
     lr: Weight = 0.0
     """Learning rate; 0: the optimizer's."""
-
-
-class Warmup(BaseModel):
-    """Supervised learning of both modes, before anything is rewarded. All texts weigh the same."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
-
-    steps: Count = 1600
-    """Optimizer updates; 0: none."""
-    questions: Positive = 4000
-    """Questions with a worked solution, from the split that nothing else uses."""
-    examples: Positive = 16000
-    """Texts made of them, pass after pass; a coin that knows nothing of the question draws a text's mode."""
-    think: Share = 0.5
-    """Share of texts that think; 1 and 0 give bases that always and never do."""
-    plan: bool = True
-    """Thoughts begin with how many lines they will have. Else nothing of the question but its first number is
-    at hand where the mode is chosen."""
-    batch_rows: Positive = 64
-    """Texts per update."""
-    lr: Weight = 2e-3
-    """Highest learning rate."""
 
 
 class Settings(Compared):
@@ -106,8 +77,8 @@ class Settings(Compared):
     """rule=penalty: what a token costs."""
     strict_format: bool = False
     """Without thinking and without an answer pays -1 like a wrong one, and not 0 as in the authors' code."""
-    rounds: Positive = 100
-    """Rounds of all stages."""
+    rounds: Count = 100
+    """Rounds of all stages; 0: the base is measured, and nothing is learnt after the warm-up."""
     first: Count = 40
     """Rounds of stage 1, the first ones."""
     last: Count = 20
@@ -211,7 +182,8 @@ class Settings(Compared):
 
 def autothink(run: Run, config: Settings) -> None:
     """Run AutoThink."""
-    state = warmed(run, run.learner(run.policy(config.model)), config)
+    state = run.learner(run.policy(config.model))
+    state = warm(run, state, config.warmup, config.tasks, config.device, config.asking, config.trained)
     base, rates = state.policy, list[float]()
     run.measure(base, config.exam, asking=config.asking, reward=config.reward)
     frontier = Frontier(run, base, config)
@@ -268,48 +240,6 @@ def optimizer_of(config: Settings, k: int) -> OptimizerConfig:
     """The optimizer of stage ``k``."""
     lr = config.stage(k).lr
     return config.optimizer.model_copy(update={"lr": lr}) if lr else config.optimizer
-
-
-# both modes at random --------------------------------------------------------------------------------
-def warmed(run: Run, state: TrainState, config: Settings) -> TrainState:
-    """The state after it has learnt both modes from worked solutions, whose mode a coin drew."""
-    w = config.warmup
-    if not w.steps:
-        return state
-    from sharpen.learn.rows import row_of_text
-    from sharpen.verbs.sampling import prompt_of
-
-    policy, tasks = state.policy, run.source(config.tasks).take("base", w.questions)
-    eos = policy.eos_ids[0] if policy.eos_ids else None
-    with run.scope("warmup"):
-        coin = run.stream("modes").generator()
-        rows, thinking = [], 0
-        for i in range(w.examples):
-            task, thinks = tasks[i % len(tasks)], bool(coin.random() < w.think)
-            prompt = prompt_of(policy, task, config.asking).tokens
-            text: Any = policy.tokenizer.encode(
-                written(task, config.device, thinks=thinks, plan=w.plan), add_special_tokens=False
-            )
-            row = row_of_text(prompt, text, key=str(i), weight=(1 - CHOICE) / len(text), eos_id=eos)
-            row.arrays["weight"][len(prompt)] = CHOICE
-            rows.append(row)
-            thinking += thinks
-        run.log("warmup", {"examples": len(rows), "think_rate": thinking / len(rows)})
-        falling = decaying(max(w.steps, 11), w.lr)
-        learning = config.trained(w.steps, w.batch_rows).model_copy(update={"optimizer": falling})
-        return run.learn(state, rows, learning)
-
-
-def written(task: Task, device: Device, *, thinks: bool, plan: bool = False) -> str:
-    """What follows the device's opening: the worked solution's steps as thinking, with ``plan`` behind their
-    number, or none, and its answer."""
-    place = final_place(task.solution or "")
-    if task.solution is None or place is None:
-        raise SharpenError(f"warmup: task {task.id!r} has no worked solution with a final answer")
-    steps = task.solution[: place.start].rstrip() if thinks else ""
-    if plan and steps:
-        steps = str(steps.count("\n") + 1) + "\n" + steps
-    return f"{steps}{device.closing}{task.solution[place.start :]}"
 
 
 # what comes of it ------------------------------------------------------------------------------------

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
 from pydantic import Field
 
-from sharpen.learn.config import OptimizerConfig
-from sharpen.recipes.settings import SelfTraining, decaying
+from sharpen.learn.config import OptimizerConfig, decaying
+from sharpen.recipes.settings import SelfTraining
 from sharpen.sample.law import SamplingLaw
 from sharpen.select.above import above
 from sharpen.select.balance import n_star, search

@@ -61,7 +61,8 @@ def execute(
     """Run (or resume) ``recipe`` with ``config`` in ``folder``.
 
     Returns:
-        What it cost and where it ended: ``samples``, ``tokens``, ``updates``, ``rows_learnt``.
+        What it cost and where it ended: ``samples``, ``calls`` of strategies, ``tokens``, ``updates``,
+        ``rows_learnt``.
 
     Raises:
         SharpenError: bad settings, an existing run, changed inputs or code on resume.
@@ -119,13 +120,14 @@ def check(config: Config) -> Made:
 
 
 def cost(journal: Journal) -> dict[str, Any]:
-    """Samples and tokens drawn, by purpose where a scope names one, and updates made."""
+    """Samples and tokens drawn, by purpose where a scope names one, calls of strategies, and updates made."""
     spent = {
         "samples": 0,
         "tokens": 0,
         "samples_held_out": 0,
         "samples_search": 0,
         "samples_refill": 0,
+        "calls": 0,
         "updates": 0,
         "rows_learnt": 0,
     }
@@ -137,6 +139,9 @@ def cost(journal: Journal) -> dict[str, Any]:
             purpose = "search" if "balance" in scope else purpose
             purpose = "refill" if any(part.startswith(REFILL) for part in scope) else purpose
             spent["samples" if purpose == "training" else f"samples_{purpose}"] += line["result"]["samples"]
+            spent["tokens"] += line["result"]["tokens"]
+        if verb == "solve":
+            spent["calls"] += line["result"]["calls"]
             spent["tokens"] += line["result"]["tokens"]
         if verb == "learn" and line["result"]["rows"]:
             spent["updates"] += line["inputs"]["learn"]["steps"]

@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
 from pydantic import Field
 
-from sharpen.learn.config import OptimizerConfig
-from sharpen.recipes.settings import Count, Positive, SelfTraining, decaying
+from sharpen.learn.config import OptimizerConfig, decaying
+from sharpen.recipes.settings import Count, Positive, SelfTraining
 from sharpen.select.above import above
 from sharpen.select.agreed import agreed
 from sharpen.select.controls import controlled

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 from pydantic import Field, model_validator
 
 from sharpen.learn.advantages import RULES, Advantage
-from sharpen.learn.config import LearnConfig, OptimizerConfig
+from sharpen.learn.config import LearnConfig, OptimizerConfig, decaying
 from sharpen.learn.policy_gradient import LossConfig, PolicyGradient
 from sharpen.learn.rollouts import Rollouts, fresh, with_advantages, with_penalty
-from sharpen.recipes.settings import Count, Positive, Training, decaying
+from sharpen.recipes.settings import Count, Positive, Training
 from sharpen.verbs.asking import Practice
 
 if TYPE_CHECKING:

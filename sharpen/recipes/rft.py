@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
 from pydantic import Field
 
-from sharpen.learn.config import OptimizerConfig
-from sharpen.recipes.settings import SelfTraining, decaying
+from sharpen.learn.config import OptimizerConfig, decaying
+from sharpen.recipes.settings import SelfTraining
 from sharpen.select.above import above
 from sharpen.select.controls import controlled, gold_only
 from sharpen.select.selection import Selection, joined

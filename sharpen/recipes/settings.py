@@ -7,7 +7,7 @@ from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import Field
 
-from sharpen.learn.config import LearnConfig, LoraConfig, OptimizerConfig
+from sharpen.learn.config import LearnConfig, LoraConfig, OptimizerConfig, decaying
 from sharpen.runs.config import Config
 from sharpen.sample.api_config import ApiConfig
 from sharpen.sample.engines import EngineName, VllmConfig
@@ -17,12 +17,6 @@ from sharpen.verbs.asking import Asking, Exam, Questions, Reward
 
 Positive = Annotated[int, Field(gt=0)]
 Count = Annotated[int, Field(ge=0)]
-
-
-def decaying(total_steps: int, lr: float = 2.2e-3) -> OptimizerConfig:
-    """The default optimizer: a short warm-up, then a straight fall over ``total_steps`` updates to a floor
-    that further rounds go on with."""
-    return OptimizerConfig(lr=lr, min_lr=lr / 12, schedule="linear", warmup_steps=10, total_steps=total_steps)
 
 
 class Answering(Config):

@@ -16,10 +16,10 @@ from pydantic import Field, field_validator
 
 from sharpen.errors import SharpenError
 from sharpen.learn.advantages import Role, over_turns, role_advantages
-from sharpen.learn.config import LearnConfig, OptimizerConfig
+from sharpen.learn.config import LearnConfig, OptimizerConfig, decaying
 from sharpen.learn.policy_gradient import LossConfig, PolicyGradient
 from sharpen.learn.rollouts import Rollouts
-from sharpen.recipes.settings import Count, Positive, decaying
+from sharpen.recipes.settings import Count, Positive
 from sharpen.runs.config import Config
 from sharpen.sample.law import SamplingLaw
 from sharpen.select.controls import gold_only

@@ -72,13 +72,20 @@ class Dialogue:
 
     def say(self, done: Completion, *, version: str, trainable: bool) -> str:
         """Add what was sampled; its text with the prefill, without the end token."""
+        span = Span("assistant", done.tokens, trainable, self.seat, done, version, self.spans[-1].turn)
+        return self._reply(span, self.eos_ids if done.finish is Finish.EOS else ())
+
+    def write(self, tokens: Ids) -> str:
+        """Add a reply that is given and not sampled here, its end token included; its text with the
+        prefill."""
         turn = self.spans[-1].turn
-        span = Span("assistant", done.tokens, trainable, self.seat, done, version, turn)
+        return self._reply(Span("assistant", tokens, seat=self.seat, turn=turn), self.eos_ids)
+
+    def _reply(self, span: Span, eos_ids: Sequence[int]) -> str:
         before = np.concatenate([s.tokens for s in self.sequence])
         self.spans.append(span)
-        self._text += decode(self.tokenizer, done.tokens, after=before)
-        ids = self.eos_ids if done.finish is Finish.EOS else ()
-        text = self.prefill + decode(self.tokenizer, done.tokens, eos_ids=ids, after=before)
+        self._text += decode(self.tokenizer, span.tokens, after=before)
+        text = self.prefill + decode(self.tokenizer, span.tokens, eos_ids=eos_ids, after=before)
         self._told.append(Message(role="assistant", content=self._harmless(text)))
         return text
 

@@ -37,9 +37,9 @@ FINAL, FILE = "final", "head.safetensors"
 _UNIT = 1024
 
 
-def annotate(run: Run, policy: Policy, given: Rollouts, *, law: SamplingLaw, name: str) -> Rollouts:
+def annotate(run: Run, policy: Policy, given: Sequence[Row], *, law: SamplingLaw, name: str) -> list[Row]:
     """See ``Run.annotate``."""
-    inputs = {"policy": policy.version, "rows": rows_digest(given.rows), "law": law.spec}
+    inputs = {"policy": policy.version, "rows": rows_digest(given), "law": law.spec}
     step = run.journal.begin("annotate", {**inputs, "engine": type(run.engine).__name__}, name=name)
 
     def score(rows: Sequence[Row]) -> list[NDArray[np.float32]]:
@@ -60,7 +60,8 @@ def value(run: Run, state: TrainState, base: Policy, given: Rollouts, *, budget:
     head = state.heads.get(CRITIC)
     inputs = {"policy": base.version, "rows": rows_digest(given.rows), "critic": _digest(head)}
     step = run.journal.begin("value", inputs)
-    return _with(run, step, given, "value", lambda rows: values(base, head, rows, budget))
+    rows = _with(run, step, given.rows, "value", lambda rows: values(base, head, rows, budget))
+    return given.with_rows(rows)
 
 
 def fit_critic(
@@ -97,9 +98,9 @@ Make = Callable[[Sequence[Row]], Sequence[NDArray[np.float32]]]
 """Numbers of some rows, ``(T,)`` a row."""
 
 
-def _with(run: Run, step: Step, given: Rollouts, name: str, make: Make) -> Rollouts:
+def _with(run: Run, step: Step, rows: Sequence[Row], name: str, make: Make) -> list[Row]:
     """The rows with ``make`` of them as array ``name``, unit by unit; read where it is stored."""
-    rows, found = given.rows, list[NDArray[np.float32]]()
+    found: list[NDArray[np.float32]] = []
     working = step.result is None
     if working:
         run.progress.begin(step.key, name, len(rows))
@@ -119,9 +120,7 @@ def _with(run: Run, step: Step, given: Rollouts, name: str, make: Make) -> Rollo
     if working:
         step.finish({"rows": len(rows)})
         run.progress.end()
-    return given.with_rows(
-        [replace(r, arrays={**r.arrays, name: x}) for r, x in zip(rows, found, strict=True)]
-    )
+    return [replace(r, arrays={**r.arrays, name: x}) for r, x in zip(rows, found, strict=True)]
 
 
 def _digest(head: Head | None) -> str:

@@ -6,6 +6,7 @@ from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
 from sharpen.sample.law import SamplingLaw
+from sharpen.score.refusal import Refusals
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +74,7 @@ class Reward:
             trained step scorer).
         flip, sd: the noise of ``noisy_steps``.
         unsafe: let ``code`` run although a fork bomb cannot be held on this machine.
+        refusals: what counts as declining to answer, then neither right nor unparsable; None: nothing does.
     """
 
     verifier: str = "source"
@@ -80,6 +82,7 @@ class Reward:
     flip: float = 0.15
     sd: float = 0.3
     unsafe: bool = False
+    refusals: Refusals | None = None
 
 
 @dataclass(frozen=True, slots=True)

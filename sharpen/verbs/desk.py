@@ -13,12 +13,13 @@ import numpy as np
 from sharpen.errors import SharpenError
 from sharpen.runs.streams import Stream
 from sharpen.sample.barrier import LATER, Barrier, Later
+from sharpen.sample.dialogue import Dialogue
 from sharpen.sample.engine import Engine, complete
 from sharpen.sample.episode import Annotation, Completion, Finish, Request
 from sharpen.sample.law import SamplingLaw
 from sharpen.sample.native import check_requests
 from sharpen.sample.policy import Policy
-from sharpen.sample.text import Rendered, cut_at_stop, render
+from sharpen.sample.text import Rendered, cut_at_stop, decode, render
 from sharpen.strategies.ask import Dropped, OverBudget, Reply, Session, Wanted
 from sharpen.strategies.question import Question
 from sharpen.verbs.asking import Asking
@@ -158,6 +159,8 @@ class EngineDesk:
 
     # requests ------------------------------------------------------------------------------------
     def _render(self, question: Question, wanted: Wanted) -> Rendered:
+        if wanted.after is not None:
+            return self._next_turn(wanted, wanted.after)
         own = wanted.prompt == question.prompt
         prompt = wanted.prompt if own or not isinstance(wanted.prompt, str) else question.asked(wanted.prompt)
         asking = self.asking
@@ -169,6 +172,20 @@ class EngineDesk:
             prefill=((asking.prefill if own else "") + wanted.prefill) or None,
             template=asking.template,
         )
+
+    def _next_turn(self, wanted: Wanted, after: Reply) -> Rendered:
+        """The dialogue of an earlier reply, as it was sampled, with a further turn of the user."""
+        policy, asking = self._policy(wanted), self.asking
+        if not after.turns or wanted.prefill or asking.prefill or asking.few_shot:
+            raise SharpenError("a dialogue goes on from a plain question, without prefill or examples")
+        dialogue = dialogue_of(policy, asking)
+        for turn, (shown, said) in enumerate(after.turns):
+            dialogue.show(turn_text(shown, asking), turn)
+            dialogue.say(said, version="", trainable=False)
+        tokens = dialogue.show(turn_text(str(wanted.prompt), asking), len(after.turns))
+        if dialogue.forks:
+            raise SharpenError("this chat template rewrites earlier turns, so a dialogue cannot go on")
+        return Rendered(tokens, len(tokens), decode(policy.tokenizer, tokens))
 
     def _call(self, session: Session, question: Question, wanted: Wanted, rendered: Rendered) -> Call:
         law = self.law if wanted.temperature is None else replace(self.law, temperature=wanted.temperature)
@@ -207,7 +224,9 @@ class EngineDesk:
         if self.watch is not None:
             self.watch(1, len(done.tokens))
         text = cut_at_stop(episode.text, call.request.stop) if done.finish is Finish.STOP else episode.text
-        return Reply(text, episode, call.rendered.prefill)
+        before = wanted.after.turns if wanted.after is not None else ()
+        turns = (*before, (wanted.prompt, done)) if isinstance(wanted.prompt, str) else ()
+        return Reply(text, episode, call.rendered.prefill, turns)
 
     # evals ---------------------------------------------------------------------------------------
     def _scored_ids(self, rendered: Rendered, text: str) -> Any:
@@ -238,6 +257,18 @@ class EngineDesk:
         done = Completion(ids[start:], *(x[start:] for x in numbers), finish=Finish.LENGTH)
         episode = episode_of(self.policy, rendered, done, "", question.id, 0)
         return Reply(wanted.score or "", episode, rendered.prefill)
+
+
+def dialogue_of(policy: Policy, asking: Asking) -> Dialogue:
+    """An empty dialogue with a policy, every turn of which stays in its prompt."""
+    return Dialogue(
+        policy.tokenizer, policy.eos_ids, memory="whole", system=asking.system, template=asking.template
+    )
+
+
+def turn_text(shown: str, asking: Asking) -> str:
+    """What is shown as ``render`` would put it: a turn of a chat has no line breaks at its end."""
+    return shown.rstrip("\n") if asking.template == "chat" else shown
 
 
 def _digest(*parts: Any) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -21,7 +21,8 @@ from sharpen.runs import faults
 from sharpen.runs.step import Step
 from sharpen.sample.episode import Span
 from sharpen.sample.policy import Adapter, Policy
-from sharpen.select.selection import Selection
+from sharpen.select.preferences import Preference
+from sharpen.select.selection import Selected, Selection
 from sharpen.verbs.asking import Asking
 from sharpen.verbs.sampling import prompt_of
 
@@ -47,20 +48,30 @@ def rows_of(policy: Policy, selection: Selection, asking: Asking) -> list[Row]:
     An attempt that was put under another question (STaR's rationalization) keeps its sampled tokens
     behind that question's prompt.
     """
-    eos = policy.eos_ids[0] if policy.eos_ids else None
+    return [_row_of(policy, item, asking) for item in selection]
+
+
+def pair_rows(policy: Policy, pairs: Iterable[Preference], asking: Asking) -> list[Row]:
+    """Two rows a pair, side by side, as ``sharpen.learn.preference`` reads them."""
     rows = []
-    for item in selection:
-        episode = item.episode
-        if episode is None:
-            prompt = prompt_of(policy, item.task, asking).tokens
-            text: Any = policy.tokenizer.encode(item.text, add_special_tokens=False)
-            rows.append(row_of_text(prompt, text, key=f"gold/{item.task.id}", eos_id=eos))
-            continue
-        if item.reprompted:
-            prompt = Span("prompt", prompt_of(policy, item.task, asking).tokens)
-            episode = replace(episode, spans=(prompt, *(s for s in episode.spans if s.role == "assistant")))
-        rows.append(row_of(episode))
+    for i, pair in enumerate(pairs):
+        for item, preferred in ((pair.chosen, 1.0), (pair.rejected, 0.0)):
+            scalars = {"preferred": preferred, "reward": item.score}
+            rows.append(replace(_row_of(policy, item, asking), scalars=scalars, unit=f"pair-{i}"))
     return rows
+
+
+def _row_of(policy: Policy, item: Selected, asking: Asking) -> Row:
+    episode = item.episode
+    if episode is None:
+        prompt = prompt_of(policy, item.task, asking).tokens
+        text: Any = policy.tokenizer.encode(item.text, add_special_tokens=False)
+        eos = policy.eos_ids[0] if policy.eos_ids else None
+        return row_of_text(prompt, text, key=f"gold/{item.task.id}", eos_id=eos)
+    if item.reprompted:
+        span = Span("prompt", prompt_of(policy, item.task, asking).tokens)
+        episode = replace(episode, spans=(span, *(s for s in episode.spans if s.role == "assistant")))
+    return row_of(episode)
 
 
 def rows_digest(rows: Sequence[Row]) -> str:

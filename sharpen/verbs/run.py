@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, overload
 
 from sharpen.errors import SharpenError
 from sharpen.learn.config import CriticConfig, LearnConfig, OptimizerConfig
@@ -206,11 +206,21 @@ class Run:
         """A round's attempts, sampled and scored, as rows (``sharpen.learn.rollouts``)."""
         return practising.practise(self, policy, practice, asking=asking)
 
+    @overload
     def annotate(
-        self, policy: Policy, rollouts: Rollouts, *, law: SamplingLaw, name: str = "reference"
-    ) -> Rollouts:
+        self, policy: Policy, data: Rollouts, *, law: SamplingLaw, name: str = "reference"
+    ) -> Rollouts: ...
+    @overload
+    def annotate(
+        self, policy: Policy, data: Sequence[Row], *, law: SamplingLaw, name: str = "reference"
+    ) -> list[Row]: ...
+    def annotate(
+        self, policy: Policy, data: Rollouts | Sequence[Row], *, law: SamplingLaw, name: str = "reference"
+    ) -> Rollouts | list[Row]:
         """The rows with ``ref_logprob``: what ``policy`` says of their tokens under ``law``, nats."""
-        return annotating.annotate(self, policy, rollouts, law=law, name=name)
+        if isinstance(data, Rollouts):
+            return data.with_rows(annotating.annotate(self, policy, data.rows, law=law, name=name))
+        return annotating.annotate(self, policy, data, law=law, name=name)
 
     def value(self, state: TrainState, base: Policy, rollouts: Rollouts, *, budget: int = 4096) -> Rollouts:
         """The rows with ``value``: what the state's critic expects before each learnt token; 0 while there is

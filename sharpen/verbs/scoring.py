@@ -22,6 +22,7 @@ from sharpen.score.group import Groups
 from sharpen.score.outside import JudgedApart, OutsideVerifier
 from sharpen.score.pooled import maths_verifier
 from sharpen.score.process import NoisyStepChecker, WithProcess
+from sharpen.score.refusal import MayRefuse
 from sharpen.score.sandbox import last_block
 from sharpen.score.table import table_to_verdicts, verdicts_to_table
 from sharpen.score.thought import CLOSED, BehindThought
@@ -55,6 +56,8 @@ def named(reward: Reward, source: TaskSource, seed: int) -> Verifier:
     Raises SharpenError for an unknown name, or a source that cannot check what the reward needs.
     """
     outcome = _outcome(reward.verifier, source, reward.unsafe)
+    if reward.refusals is not None:
+        outcome = MayRefuse(outcome, reward.refusals)
     if reward.process == "none":
         return outcome
     if reward.process == "noisy_steps":
@@ -98,6 +101,9 @@ def judge_of(run: Run, reward: Reward, tasks: str) -> Callable[[Task, str], Verd
 
 def has_answer(reward: Reward, source: TaskSource) -> Callable[[str], bool]:
     """Tells of a completion whether it gives an answer where the verifier of ``reward`` looks for one."""
+    if (refusals := reward.refusals) is not None:
+        given = has_answer(replace(reward, refusals=None), source)
+        return lambda completion: not refusals.said(completion) and given(completion)
     kind, _, inner = reward.verifier.partition(":")
     if kind == "stated":
         answered = has_answer(replace(reward, verifier=inner or "source"), source)

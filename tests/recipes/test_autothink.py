@@ -6,8 +6,7 @@ import numpy as np
 import pytest
 
 from sharpen.errors import SharpenError
-from sharpen.models.corpus import Corpus, _direct, _think
-from sharpen.recipes.autothink import Settings, difficulties, practised, warmed, written
+from sharpen.recipes.autothink import Settings, difficulties, practised
 from sharpen.recipes.execute import execute
 from sharpen.runs.journal import Journal
 from sharpen.runs.store import compare_exact
@@ -193,42 +192,6 @@ def test_difficulty_is_a_field_or_what_the_base_gets_wrong():
     tasks = make("chain:level=1").take("test", 5)
     assert difficulties(tasks, "ops", []) == {t.id: len(t.data["ops"]) for t in tasks}
     assert difficulties(tasks, "", []) == difficulties(tasks, "none", []) == {}
-
-
-# the warm-up -----------------------------------------------------------------------------------------
-def test_worked_solutions_are_written_as_the_base_knows_them():
-    corpus, rng = Corpus.__new__(Corpus), np.random.default_rng(0)  # these two skills draw nothing from it
-    for task in make("chain:level=1").take("base", 5):
-        for skill, thinks in ((_think, True), (_direct, False)):
-            _, said = skill(corpus, "chain", task, "", task.solution, rng)
-            assert DEVICE.opening + written(task, DEVICE, thinks=thinks) == said
-            assert DEVICE.thinks(said) is thinks
-    paper = Device("<think>\n...\n", "</think>\n\n")
-    lines = (task.solution or "").count("\n")  # the last of them is the answer
-    assert written(task, DEVICE, thinks=True, plan=True).startswith(
-        f"{lines}\n{task.solution.partition(chr(10))[0]}\n"
-    )
-    assert written(task, DEVICE, thinks=False, plan=True) == written(task, DEVICE, thinks=False)
-    assert written(task, paper, thinks=False) == f"</think>\n\nAnswer: {task.answer}"
-
-
-def test_the_coin_of_the_warm_up_knows_nothing_of_the_question(tmp_path, policy):
-    def texts(share, folder):
-        folder.mkdir()
-        run = begin(folder)
-        config = settings(f"warmup.think={share}", "warmup.examples=400", "warmup.steps=1")
-        seen = []
-        run.learn = lambda state, rows, learning: seen.extend(rows)
-        warmed(run, run.learner(policy), config)
-        run.journal.close()
-        whole = [str(policy.tokenizer.decode(row.tokens.tolist())) for row in seen]
-        return [text.partition("<|assistant|>")[2] for text in whole]
-
-    half = [DEVICE.thinks(text) for text in texts(0.5, tmp_path / "half")]
-    assert 0.42 < np.mean(half) < 0.58
-    assert len({tuple(half[i::16]) for i in range(16)}) == 16  # each question has coins of its own
-    assert not any(DEVICE.thinks(text) for text in texts(0, tmp_path / "never"))
-    assert all(DEVICE.thinks(text) for text in texts(1, tmp_path / "always"))
 
 
 # killed, and refused ---------------------------------------------------------------------------------
