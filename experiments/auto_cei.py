@@ -8,13 +8,12 @@ resumed. Writes ``results/auto_cei-BASE.json``, from which ``auto_cei_tables.py`
 
 from __future__ import annotations
 
-import argparse
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
-from launch import Arm, Settings, chosen, command, heading, perform, side_by_side, today, write
+from launch import Arm, Settings, Study, add, arguments, chosen, today, typed
 from regions import RESULTS
 
 from sharpen.recipes.auto_cei import Settings as AutoCEI
@@ -53,7 +52,7 @@ def arms(model: str) -> tuple[Arm, ...]:
     )
 
 
-def collect(arm: Arm, extra: Settings, folder: Path, seed: int) -> dict[str, Any]:
+def collect(folder: Path) -> dict[str, Any]:
     """What the result file keeps of a run: its rows, and the final answers question by question."""
     metrics = read_manifest(folder).metrics
     rows = [{k: v for k, v in r.items() if k not in ("key", "step")} for r in metrics if r["name"] in KEPT]
@@ -66,9 +65,6 @@ def collect(arm: Arm, extra: Settings, folder: Path, seed: int) -> dict[str, Any
         k: [None if v is None else int(v) for v in answers.pop(k)] for k in ("correct", "refused", "forced")
     }
     return {
-        "arm": arm.name,
-        **heading(folder, seed),
-        "command": " ".join(command(arm, extra, Path("RUN"), seed)),
         "rows": rows,
         "answers": {**answers, **flags, "certainty": certainty},
     }
@@ -76,40 +72,21 @@ def collect(arm: Arm, extra: Settings, folder: Path, seed: int) -> dict[str, Any
 
 def main() -> None:
     """Command line."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--base", default=AutoCEI().model)
-    parser.add_argument("--jobs", type=int, default=2)
-    parser.add_argument("--runs", type=Path, default=Path("runs/experiments"))
-    parser.add_argument("--seeds", type=int, default=SEEDS)
-    parser.add_argument("--arms", default="", help="only these, separated by semicolons")
+    parser = arguments(__doc__, base=AutoCEI().model, seeds=SEEDS)
     args = parser.parse_args()
     compared = chosen(parser, arms(args.base), args.arms)
-    first = chosen(parser, arms(args.base), OURS)
-
-    def folder(name: str, seed: int) -> Path:
-        return args.runs / args.base / "auto_cei" / name.replace(" ", "_").replace(",", "") / f"seed-{seed}"
-
-    def extra(arm: Arm, seed: int) -> Settings:
-        return arm.after[1](folder(arm.after[0], seed), seed) if arm.after else ()
-
-    def one(job: tuple[Arm, int]) -> None:
-        place = folder(job[0].name, job[1])
-        perform(command(job[0], extra(*job), place, job[1]), place)
-
-    needed = first if any(arm.after for arm in compared) else ()
-    for some in (needed, compared):
-        side_by_side([(arm, seed) for seed in range(args.seeds) for arm in some], args.jobs, one)
-    found = [collect(a, extra(a, s), folder(a.name, s), s) for a in compared for s in range(args.seeds)]
-    given = f"--base {args.base} --seeds {args.seeds}" + (f" --arms '{args.arms}'" if args.arms else "")
+    needed = chosen(parser, arms(args.base), OURS) if any(arm.after for arm in compared) else ()
+    study = Study(args.runs / args.base / "auto_cei", args.seeds, args.jobs)
+    study.perform(needed, compared)
     result = {
         "experiment": "auto_cei",
         "base": args.base,
-        "command": f"python experiments/auto_cei.py {given}",
+        "command": typed("auto_cei", args),
         "date": today(),
         "lambda": AutoCEI().lam,
-        "runs": found,
+        "runs": study.told(compared, collect),
     }
-    write(RESULTS / f"auto_cei-{args.base}.json", result)
+    add(RESULTS / f"auto_cei-{args.base}.json", result, arms(args.base))
 
 
 if __name__ == "__main__":

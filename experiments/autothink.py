@@ -10,14 +10,13 @@ not run again, a stopped one is resumed. Writes ``results/autothink-BASE.json``,
 
 from __future__ import annotations
 
-import argparse
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
-from launch import Arm, Settings, chosen, command, heading, perform, side_by_side, today, warmed, write
+from launch import Arm, Settings, Study, add, arguments, chosen, today, typed, warmed
 from regions import RESULTS
 
 from sharpen.recipes.autothink import Settings as AutoThink
@@ -77,7 +76,7 @@ def again(compared: Sequence[Arm]) -> tuple[Arm, ...]:
     return (base, *(Arm(f"{a.name}, again", "autothink", MANY, (a.name, ended)) for a in rivals))
 
 
-def collect(arm: Arm, extra: Settings, folder: Path, seed: int) -> dict[str, Any]:
+def collect(folder: Path) -> dict[str, Any]:
     """What the result file keeps of a run: rows by mode and stage, each round's think rate, and counts by
     question."""
     manifest = read_manifest(folder)
@@ -95,9 +94,6 @@ def collect(arm: Arm, extra: Settings, folder: Path, seed: int) -> dict[str, Any
             kept = ("mode", "level", "samples", "right", "tokens", "thinking")
             counts[str(len(counts))] = {name: table[name] for name in kept}
     return {
-        "arm": arm.name,
-        **heading(folder, seed),
-        "command": " ".join(command(arm, extra, Path("RUN"), seed)),
         "rows": rows,
         "think_rate": [round(r["think_rate"], 4) for r in practice],
         "stages": [r["stage"] for r in rows if r["name"] == "modes" and r["mode"] == "free"],
@@ -107,44 +103,23 @@ def collect(arm: Arm, extra: Settings, folder: Path, seed: int) -> dict[str, Any
 
 def main() -> None:
     """Command line."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--base", default="nano")
-    parser.add_argument("--jobs", type=int, default=2)
-    parser.add_argument("--runs", type=Path, default=Path("runs/experiments"))
-    parser.add_argument("--seeds", type=int, default=SEEDS)
-    parser.add_argument("--arms", default="", help="only these, separated by semicolons")
+    parser = arguments(__doc__, base="nano", seeds=SEEDS)
     args = parser.parse_args()
     compared = chosen(parser, arms(), args.arms)
     needed = {arm.after[0] for arm in compared if arm.after}
     before = [arm for arm in bases(args.base) if arm.name in needed]
-
-    def folder(name: str, seed: int) -> Path:
-        plain = name.replace(" ", "_").replace(",", "").replace("%", "percent")
-        return args.runs / args.base / "autothink" / plain / f"seed-{seed}"
-
-    def extra(arm: Arm, seed: int) -> Settings:
-        return arm.after[1](folder(arm.after[0], seed), seed) if arm.after else ()
-
-    def one(job: tuple[Arm, int]) -> None:
-        place = folder(job[0].name, job[1])
-        perform(command(job[0], extra(*job), place, job[1]), place)
-
-    def told(some: Sequence[Arm]) -> list[dict[str, Any]]:
-        return [collect(a, extra(a, s), folder(a.name, s), s) for a in some for s in range(args.seeds)]
-
-    after = again(compared)
-    for some in (before, compared, after):
-        side_by_side([(arm, seed) for seed in range(args.seeds) for arm in some], args.jobs, one)
-    given = f"--base {args.base} --seeds {args.seeds}" + (f" --arms '{args.arms}'" if args.arms else "")
+    after = [arm for arm in again(compared) if arm.after[0] in {*needed, *(a.name for a in compared)}]
+    study = Study(args.runs / args.base / "autothink", args.seeds, args.jobs)
+    study.perform(before, compared, after)
     result = {
         "experiment": "autothink",
         "base": args.base,
-        "command": f"python experiments/autothink.py {given}",
+        "command": typed("autothink", args),
         "date": today(),
-        "runs": told(compared),
-        "again": told(after),
+        "runs": study.told(compared, collect),
+        "again": study.told(after, collect),
     }
-    write(RESULTS / f"autothink-{args.base}.json", result)
+    add(RESULTS / f"autothink-{args.base}.json", result, [*arms(), *again(arms())])
 
 
 if __name__ == "__main__":

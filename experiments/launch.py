@@ -5,9 +5,11 @@ from __future__ import annotations
 import datetime
 import json
 import os
+import re
+import shlex
 import subprocess
 import sys
-from argparse import ArgumentParser
+from argparse import ArgumentParser, ArgumentTypeError, Namespace
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -104,6 +106,66 @@ def chosen(parser: ArgumentParser, arms: Sequence[Arm], names: str) -> tuple[Arm
     return tuple(known[name] for name in wanted)
 
 
+def seeds_of(text: str) -> range:
+    """``5`` is the seeds 0 to 4, ``3-4`` the seeds 3 and 4. ArgumentTypeError for anything else."""
+    found = re.fullmatch(r"(?:(\d+)-)?(\d+)", text)
+    if found is None or not range(int(found[1] or 0), int(found[2]) + bool(found[1])):
+        raise ArgumentTypeError(f"{text!r} is neither a number of seeds nor a range such as 3-4")
+    return range(int(found[1] or 0), int(found[2]) + bool(found[1]))
+
+
+def arguments(about: str | None, *, base: str, seeds: int) -> ArgumentParser:
+    """The options of every study of arms and seeds."""
+    parser = ArgumentParser(description=about)
+    parser.add_argument("--base", default=base)
+    parser.add_argument("--jobs", type=int, default=2, help="runs at a time, one thread each")
+    parser.add_argument("--runs", type=Path, default=Path("runs/experiments"))
+    parser.add_argument("--seeds", type=seeds_of, default=range(seeds), metavar="N|FIRST-LAST")
+    parser.add_argument("--arms", default="", help="only these, separated by semicolons")
+    return parser
+
+
+@dataclass(frozen=True)
+class Study:
+    """Runs of arms, for each seed, below ``root``: one that is finished is not run again, a stopped one is
+    resumed."""
+
+    root: Path
+    seeds: Sequence[int]
+    jobs: int = 1
+
+    def folder(self, name: str, seed: int) -> Path:
+        """Where an arm's run lies."""
+        return self.root / re.sub(r"[^\w.+-]+", "_", name) / f"seed-{seed}"
+
+    def extra(self, arm: Arm, seed: int) -> Settings:
+        """The settings that come of the run before it."""
+        return arm.after[1](self.folder(arm.after[0], seed), seed) if arm.after else ()
+
+    def perform(self, *phases: Sequence[Arm]) -> None:
+        """The arms of each phase, when those of the phase before are finished."""
+
+        def one(job: tuple[Arm, int]) -> None:
+            folder = self.folder(job[0].name, job[1])
+            perform(command(job[0], self.extra(*job), folder, job[1]), folder)
+
+        for arms in phases:
+            side_by_side([(arm, seed) for seed in self.seeds for arm in arms], self.jobs, one)
+
+    def told(self, arms: Sequence[Arm], collect: Callable[[Path], dict[str, Any]]) -> list[Row]:
+        """What a result file keeps of every run: its arm, its heading, its command, what is collected."""
+        return [
+            {
+                "arm": arm.name,
+                **heading(self.folder(arm.name, seed), seed),
+                "command": " ".join(command(arm, self.extra(arm, seed), Path("RUN"), seed)),
+                **collect(self.folder(arm.name, seed)),
+            }
+            for arm in arms
+            for seed in self.seeds
+        ]
+
+
 def base_of(folder: Path) -> str:
     """The version of the model that a run begins with."""
     steps = read_manifest(folder).steps
@@ -127,7 +189,39 @@ def today() -> str:
     return datetime.datetime.now(datetime.UTC).date().isoformat()
 
 
+def joined(path: Path, result: dict[str, Any], order: Sequence[str]) -> dict[str, Any]:
+    """``result`` with the runs that an earlier result file on the same base tells of and this one does not:
+    arms and seeds may be run at different times. Every run says which code made it; arms are in ``order``."""
+    before = json.loads(path.read_text("utf-8")) if path.exists() else {}
+    if before.get("base") != result["base"]:
+        return result
+    both = dict(result)
+    for name, runs in result.items():
+        if isinstance(runs, list) and all("arm" in run for run in runs):
+            new = {(run["arm"], run["seed"]) for run in runs}
+            kept = [run for run in before.get(name, ()) if (run["arm"], run["seed"]) not in new]
+            known = [run for run in (*kept, *runs) if run["arm"] in order]
+            both[name] = sorted(known, key=lambda run: (order.index(run["arm"]), run["seed"]))
+    commands = [before["command"], result["command"]]
+    both["command"] = " && ".join(dict.fromkeys(" && ".join(commands).split(" && ")))
+    return both
+
+
+def typed(script: str, args: Namespace, *first: str) -> str:
+    """The command as it was typed, but for where runs lie and how many at a time."""
+    some = (f"--arms={args.arms}",) if args.arms else ()
+    span = args.seeds
+    seeds = str(len(span)) if span.start == 0 else f"{span.start}-{span.stop - 1}"
+    words = [*first, f"--base={args.base}", f"--seeds={seeds}", *some]
+    return shlex.join(["python", f"experiments/{script}.py", *words])
+
+
 def write(path: Path, result: dict[str, Any]) -> None:
     """A result file, from which ``tables.py`` fills the pages."""
     path.write_text(json.dumps(result, separators=(",", ":")) + "\n", "utf-8")
     print(f"{path} is written: now run tables.py")
+
+
+def add(path: Path, result: dict[str, Any], arms: Sequence[Arm]) -> None:
+    """A result file, with what an earlier one tells of other arms and seeds; see ``joined``."""
+    write(path, joined(path, result, [arm.name for arm in arms]))

@@ -8,13 +8,12 @@ again, a stopped one is resumed. Writes ``results/self_evolution-BASE.json``, fr
 
 from __future__ import annotations
 
-import argparse
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
-from launch import Arm, chosen, command, heading, perform, side_by_side, today, write
+from launch import Arm, Study, add, arguments, chosen, today, typed
 from regions import RESULTS
 
 from sharpen.recipes.self_evolution import Settings as Self
@@ -28,9 +27,10 @@ OURS, META, PAIRS, LONG = "SELF", "meta-skills alone", "D_QA", "D_QA, as many up
 SHUFFLED, BLIND, GOLD = "verdicts shuffled", "random answers", "filter by gold"
 
 
-def arms() -> tuple[Arm, ...]:
+def arms(model: str) -> tuple[Arm, ...]:
     """What is compared."""
     own = Self()
+    common = (f"model={model}", f"inference={QUESTIONS}")
     every = (1 + own.rounds) * own.steps
     pairs = ("teach=qa", "rounds=0")
     settings = {
@@ -49,10 +49,10 @@ def arms() -> tuple[Arm, ...]:
         "without lessons": ("alpha=0",),
         "its own prompts": ("prompts=own",),
     }
-    return tuple(Arm(name, "self_evolution", told) for name, told in settings.items())
+    return tuple(Arm(name, "self_evolution", (*common, *told)) for name, told in settings.items())
 
 
-def collect(arm: Arm, folder: Path, seed: int) -> dict[str, Any]:
+def collect(folder: Path) -> dict[str, Any]:
     """What the result file keeps of a run: its rows, and by stage and way whether each question was right."""
     manifest = read_manifest(folder)
     keep = ("lessons", "evolution", "inference", "critic", "invented")
@@ -65,9 +65,6 @@ def collect(arm: Arm, folder: Path, seed: int) -> dict[str, Any]:
              for k in (r["key"],))  # fmt: skip
     files = unit_files(folder)
     return {
-        "arm": arm.name,
-        **heading(folder, seed),
-        "command": " ".join(command(arm, (), Path("RUN"), seed)),
         "rows": rows,
         "right": [
             {"stage": s, "strategy": w, "right": right(files[f"{k.rpartition('/')[0]}/score:0"])}
@@ -85,36 +82,19 @@ def right(files: list[Path]) -> list[int]:
 
 def main() -> None:
     """Command line."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--base", default="nano")
-    parser.add_argument("--jobs", type=int, default=2)
-    parser.add_argument("--runs", type=Path, default=Path("runs/experiments"))
-    parser.add_argument("--seeds", type=int, default=SEEDS)
-    parser.add_argument("--arms", default="", help="only these, separated by semicolons")
+    parser = arguments(__doc__, base="nano", seeds=SEEDS)
     args = parser.parse_args()
-    common = (f"model={args.base}", f"inference={QUESTIONS}")
-    compared = [
-        Arm(arm.name, arm.recipe, (*common, *arm.settings)) for arm in chosen(parser, arms(), args.arms)
-    ]
-
-    def folder(name: str, seed: int) -> Path:
-        plain = name.replace(" ", "_").replace(",", "")
-        return args.runs / args.base / "self_evolution" / plain / f"seed-{seed}"
-
-    def one(job: tuple[Arm, int]) -> None:
-        place = folder(job[0].name, job[1])
-        perform(command(job[0], (), place, job[1]), place)
-
-    side_by_side([(arm, seed) for seed in range(args.seeds) for arm in compared], args.jobs, one)
-    given = f"--base {args.base} --seeds {args.seeds}" + (f" --arms '{args.arms}'" if args.arms else "")
+    compared = chosen(parser, arms(args.base), args.arms)
+    study = Study(args.runs / args.base / "self_evolution", args.seeds, args.jobs)
+    study.perform(compared)
     result = {
         "experiment": "self_evolution",
         "base": args.base,
-        "command": f"python experiments/self_evolution.py {given}",
+        "command": typed("self_evolution", args),
         "date": today(),
-        "runs": [collect(a, folder(a.name, s), s) for a in compared for s in range(args.seeds)],
+        "runs": study.told(compared, collect),
     }
-    write(RESULTS / f"self_evolution-{args.base}.json", result)
+    add(RESULTS / f"self_evolution-{args.base}.json", result, arms(args.base))
 
 
 if __name__ == "__main__":

@@ -176,8 +176,8 @@ def _kept(found: Row, stage: str) -> list[str]:
                        "verdict_fpr")}  # fmt: skip
     if not cells["prompts"]:
         return ["", "", "", ""]
-    rates = [float(np.mean(cells[n])) for n in ("first_accuracy", "verdict_tpr", "verdict_fpr")]
-    due = filter_purity(*rates)
+    known = [cells[n] for n in ("first_accuracy", "verdict_tpr", "verdict_fpr")]
+    due = filter_purity(*(float(np.mean(values)) for values in known)) if all(known) else None
     told = "-" if due is None else f"{100 * due:.1f}"
     return [mean(cells["prompts"], ",.0f", 1), mean(cells["yield"]), mean(cells["purity"]), told]
 

@@ -11,12 +11,11 @@ not run again, a stopped one is resumed. Writes ``results/sharpening-BASE.json``
 
 from __future__ import annotations
 
-import argparse
 from pathlib import Path
 from typing import Any
 
 import pyarrow.parquet as pq
-from launch import Arm, Settings, chosen, command, heading, perform, side_by_side, today, warmed, write
+from launch import Arm, Study, add, arguments, chosen, today, typed, warmed
 from regions import RESULTS
 
 from sharpen.runs.manifest import read_manifest
@@ -60,7 +59,7 @@ def arms() -> tuple[Arm, ...]:
 ONLINE = ("algorithm=online", "samples=1", "rounds=4", "steps=100")
 
 
-def collect(arm: Arm, extra: Settings, folder: Path, seed: int) -> dict[str, Any]:
+def collect(folder: Path) -> dict[str, Any]:
     """What the result file keeps of a run: its rows, and shares of right answers by held-out question."""
     keep = ("sharpness", "best_of", "cooled", "labels", "adaptive", "validation")
     drop = ("key", "step")
@@ -74,51 +73,25 @@ def collect(arm: Arm, extra: Settings, folder: Path, seed: int) -> dict[str, Any
         scope, _, verb = key.rpartition("/")
         if verb.startswith("sharpness:") and scope.startswith(("base-held_out", "sharpened-held_out")):
             counts[scope.partition("-")[0]] = pq.read_table(files[0]).drop(["task_id"]).to_pydict()
-    return {
-        "arm": arm.name,
-        **heading(folder, seed),
-        "command": " ".join(command(arm, extra, Path("RUN"), seed)),
-        "rows": rows,
-        "counts": counts,
-    }
+    return {"rows": rows, "counts": counts}
 
 
 def main() -> None:
     """Command line."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--base", default="nano")
-    parser.add_argument("--jobs", type=int, default=2)
-    parser.add_argument("--runs", type=Path, default=Path("runs/experiments"))
-    parser.add_argument("--seeds", type=int, default=SEEDS)
-    parser.add_argument("--arms", default="", help="only these, separated by semicolons")
+    parser = arguments(__doc__, base="nano", seeds=SEEDS)
     args = parser.parse_args()
     compared = chosen(parser, arms(), args.arms)
     needed = {arm.after[0] for arm in compared if arm.after}
-    before = [arm for arm in bases(args.base) if arm.name in needed]
-
-    def folder(name: str, seed: int) -> Path:
-        plain = "".join(c for c in name.replace(" ", "_") if c not in ",:=")
-        return args.runs / args.base / "sharpening" / plain / f"seed-{seed}"
-
-    def extra(arm: Arm, seed: int) -> Settings:
-        return arm.after[1](folder(arm.after[0], seed), seed) if arm.after else ()
-
-    def one(job: tuple[Arm, int]) -> None:
-        place = folder(job[0].name, job[1])
-        perform(command(job[0], extra(*job), place, job[1]), place)
-
-    for some in (before, compared):
-        side_by_side([(arm, seed) for seed in range(args.seeds) for arm in some], args.jobs, one)
-    found = [collect(a, extra(a, s), folder(a.name, s), s) for a in compared for s in range(args.seeds)]
-    given = f"--base {args.base} --seeds {args.seeds}" + (f" --arms '{args.arms}'" if args.arms else "")
+    study = Study(args.runs / args.base / "sharpening", args.seeds, args.jobs)
+    study.perform([arm for arm in bases(args.base) if arm.name in needed], compared)
     result = {
         "experiment": "sharpening",
         "base": args.base,
-        "command": f"python experiments/sharpening.py {given}",
+        "command": typed("sharpening", args),
         "date": today(),
-        "runs": found,
+        "runs": study.told(compared, collect),
     }
-    write(RESULTS / f"sharpening-{args.base}.json", result)
+    add(RESULTS / f"sharpening-{args.base}.json", result, arms())
 
 
 if __name__ == "__main__":

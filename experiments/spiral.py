@@ -1,4 +1,4 @@
-"""SPIRAL's testbed: ``python experiments/spiral.py [--out DIR] [--jobs N] [--arms ARM;ARM]``.
+"""SPIRAL's testbed: ``python experiments/spiral.py [--runs DIR] [--jobs N] [--arms ARM;ARM]``.
 
 Claim A (a baseline for each role matters) and B (self-play against fixed opponents), on one hand of Kuhn
 poker, which can be solved, and on tic-tac-toe, whose seats are worth very different amounts; C (games improve
@@ -8,11 +8,10 @@ Controls: returns shuffled over games, and an expert's games learnt.
 
 from __future__ import annotations
 
-import argparse
 from pathlib import Path
 from typing import Any
 
-from launch import Arm, chosen, command, heading, perform, side_by_side, today, write
+from launch import Arm, Study, add, arguments, chosen, today, typed
 from regions import RESULTS
 
 from sharpen.measure.exploitability import resampled, tabulate
@@ -22,8 +21,7 @@ from sharpen.runs.streams import stream
 from sharpen.tasks.games.registry import make
 from sharpen.tasks.games.scripted import player
 
-BASE, SEEDS = "nano", 5
-RESULT = RESULTS / f"spiral-{BASE}.json"
+SEEDS = 5
 CURVES = ("length", "invalid_share", "entropy", "moves")
 HELD_OUT = ("round", "n_questions", "accuracy_greedy", "accuracy_t1")
 KUHN = ("game=kuhn", "transfer=cases:level=2")
@@ -33,32 +31,30 @@ TICTACTOE = (
     "loss.kl_coef=0.2", "optimizer.lr=1e-4",  # it pays 1, and its moves are right or wrong
 )  # fmt: skip
 EXPERT = ("warmup_player=nash", "warmup_winners=true", "warmup_games=4000", "rounds=1")
-ARMS = tuple(
-    Arm(name, "spiral", (f"model={BASE}", *settings))
-    for name, settings in {
-        "kuhn, RAE": KUHN,
-        "kuhn, shared baseline": (*KUHN, "baseline=shared"),
-        "kuhn, no baseline": (*KUHN, "baseline=none"),
-        "kuhn, against random": (*KUHN, "opponent=random"),
-        "kuhn, against itself as it began": (*KUHN, "opponent=frozen"),
-        "kuhn, returns shuffled": (*KUHN, "control=shuffled"),
-        "kuhn, an equilibrium's winning games": (*KUHN, *EXPERT),
-        "tictactoe, RAE": TICTACTOE,
-        "tictactoe, shared baseline": (*TICTACTOE, "baseline=shared"),
-        "tictactoe, no baseline": (*TICTACTOE, "baseline=none"),
-        "tictactoe, against random": (*TICTACTOE, "opponent=random"),
-    }.items()
-)
 
 
-def folder_of(arm: Arm, seed: int, out: Path) -> Path:
-    """Where a run lies."""
-    return out / f"{arm.name.replace(', ', '-').replace(' ', '_')}-{seed}"
+def arms(model: str) -> tuple[Arm, ...]:
+    """What is compared."""
+    return tuple(
+        Arm(name, "spiral", (f"model={model}", *settings))
+        for name, settings in {
+            "kuhn, RAE": KUHN,
+            "kuhn, shared baseline": (*KUHN, "baseline=shared"),
+            "kuhn, no baseline": (*KUHN, "baseline=none"),
+            "kuhn, against random": (*KUHN, "opponent=random"),
+            "kuhn, against itself as it began": (*KUHN, "opponent=frozen"),
+            "kuhn, returns shuffled": (*KUHN, "control=shuffled"),
+            "kuhn, an equilibrium's winning games": (*KUHN, *EXPERT),
+            "tictactoe, RAE": TICTACTOE,
+            "tictactoe, shared baseline": (*TICTACTOE, "baseline=shared"),
+            "tictactoe, no baseline": (*TICTACTOE, "baseline=none"),
+            "tictactoe, against random": (*TICTACTOE, "opponent=random"),
+        }.items()
+    )
 
 
-def told(arm: Arm, seed: int, out: Path) -> dict[str, Any]:
+def collect(folder: Path) -> dict[str, Any]:
     """What a run measured: contests and held-out questions by round, and how it learnt."""
-    folder = folder_of(arm, seed, out)
     manifest = read_manifest(folder)
     rows = {
         name: [row for row in manifest.metrics if row["name"] == name]
@@ -67,7 +63,6 @@ def told(arm: Arm, seed: int, out: Path) -> dict[str, Any]:
     drop = ("key", "step", "name")
     learnt = [row for row in rows["learn"] if row["round"] > 0]
     return {
-        **heading(folder, seed),
         "held_out": [{k: rounded(row[k]) for k in HELD_OUT} for row in rows["held_out"]],
         "contests": [{k: rounded(v) for k, v in row.items() if k not in drop} for row in rows["contest"]],
         **{name: [rounded(row[name]) for row in rows["self_play"]] for name in CURVES},
@@ -94,34 +89,20 @@ def known(n: int, draws: int = 400) -> list[dict[str, Any]]:
 
 def main() -> None:
     """Command line."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--out", type=Path, default=Path("runs/spiral"))
-    parser.add_argument("--jobs", type=int, default=1, help="runs at a time, one thread each")
-    parser.add_argument("--seeds", type=int, default=SEEDS)
-    parser.add_argument("--arms", default="", help="only these, separated by semicolons")
+    parser = arguments(__doc__, base="nano", seeds=SEEDS)
     args = parser.parse_args()
-    arms, seeds = chosen(parser, ARMS, args.arms), range(args.seeds)
-
-    def one(job: tuple[Arm, int]) -> None:
-        folder = folder_of(*job, args.out)
-        perform(command(job[0], (), folder, job[1]), folder)
-
-    side_by_side([(arm, seed) for seed in seeds for arm in arms], args.jobs, one)
-    given = [f"--seeds {args.seeds}"] * (args.seeds != SEEDS) + [f"--arms '{args.arms}'"] * bool(args.arms)
+    compared = chosen(parser, arms(args.base), args.arms)
+    study = Study(args.runs / args.base / "spiral", args.seeds, args.jobs)
+    study.perform(compared)
     result = {
-        "command": " ".join(["python", "experiments/spiral.py", *given]),
+        "experiment": "spiral",
+        "base": args.base,
+        "command": typed("spiral", args),
         "date": today(),
-        "base": BASE,
         "known": known(Spiral().replies),
-        "arms": {
-            arm.name: {
-                "command": " ".join(command(arm, (), Path("RUN"), 0)),
-                "runs": [told(arm, seed, args.out) for seed in seeds],
-            }
-            for arm in arms
-        },
+        "runs": study.told(compared, collect),
     }
-    write(RESULT, result)
+    add(RESULTS / f"spiral-{args.base}.json", result, arms(args.base))
 
 
 if __name__ == "__main__":

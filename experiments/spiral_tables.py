@@ -6,12 +6,12 @@ from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
-from regions import Row, markdown, regions_of, unmeasured
-from spiral import RESULT
+from regions import RESULTS, Row, markdown, regions_of, unmeasured
 
 from sharpen.measure.intervals import hierarchical_bootstrap
 from sharpen.runs.streams import stream
 
+RESULT = RESULTS / "spiral-nano.json"
 OURS, GOAL = "kuhn, RAE", 0.3
 SHUFFLED, EXPERT = "kuhn, returns shuffled", "kuhn, an equilibrium's winning games"
 COMMAND = "python experiments/spiral.py"
@@ -22,12 +22,17 @@ LATE = 50
 
 def runs(found: Row, arm: str) -> list[Row]:
     """An arm's runs, by seed."""
-    return found["arms"][arm]["runs"]
+    return [run for run in found["runs"] if run["arm"] == arm]
+
+
+def arms(found: Row) -> list[str]:
+    """The arms that were run."""
+    return list(dict.fromkeys(run["arm"] for run in found["runs"]))
 
 
 def of(game: str, found: Row) -> list[str]:
     """The arms of a game."""
-    return [arm for arm in found["arms"] if arm.startswith(f"{game},")]
+    return [arm for arm in arms(found) if arm.startswith(f"{game},")]
 
 
 def ends(found: Row, arm: str, name: str) -> tuple[list[float], list[float]]:
@@ -52,8 +57,11 @@ def mean(values: Sequence[float] | NDArray[np.float64], form: str = ".3f", scale
 
 def caption(found: Row) -> str:
     """Where the numbers come from."""
-    seeds = len(next(iter(found["arms"].values()))["runs"])
-    return f"`{found['command']}`, {seeds} seeds, base {found['base']}, {found['date']}."
+    counts = {arm: len(runs(found, arm)) for arm in arms(found)}
+    most = max(counts.values())
+    fewer = [f"{arm} {n}" for arm, n in counts.items() if n < most]
+    seeds = f"{most} seeds" + (f" ({', '.join(fewer)})" if fewer else "")
+    return f"`{found['command']}`, {seeds}, base {found['base']}, {found['date']}."
 
 
 def seeds(found: Row) -> str:
@@ -129,12 +137,12 @@ def roles(found: Row) -> str:
     """With a baseline for each role, with one for both, and without."""
     rows = []
     for game in ("kuhn", "tictactoe"):
-        if f"{game}, RAE" not in found["arms"]:
+        if f"{game}, RAE" not in arms(found):
             continue
         with_rae = variance(found, f"{game}, RAE")
         for name in ("RAE", "shared baseline", "no baseline"):
             arm = f"{game}, {name}"
-            if arm not in found["arms"]:
+            if arm not in arms(found):
                 continue
             spread = variance(found, arm)
             first = [run["length"][0] for run in runs(found, arm)]
@@ -208,7 +216,7 @@ def held_out(found: Row, arm: str, name: str) -> NDArray[np.float64]:
 def _apart(found: Row) -> str:
     """Self-play's change beyond that of shuffled returns, seed by seed: both begin as the same policy."""
     both = OURS, SHUFFLED
-    if not set(both) <= set(found["arms"]):
+    if not set(both) <= set(arms(found)):
         return ""
     parts = []
     for label, name in (("greedy", "accuracy_greedy"), ("at T=1", "accuracy_t1")):

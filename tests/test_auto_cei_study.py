@@ -10,6 +10,7 @@ sys.path.insert(0, str(Path(__file__).parent.parent / "experiments"))
 import auto_cei
 import auto_cei_tables as tables
 import tables as pages
+from launch import heading
 
 from sharpen.measure.intervals import hierarchical_bootstrap
 from sharpen.measure.reliability import f_score
@@ -106,7 +107,9 @@ def test_a_run_is_collected_and_told(monkeypatch):
     folder = tiny.finished("auto_cei", pinned=False)
     arms = auto_cei.arms("nano")
     assert auto_cei.as_many_rounds(folder, 0) == ("rounds=2",)
-    runs = [auto_cei.collect(arm, (), folder, seed) for arm in arms for seed in range(2)]
+    got = auto_cei.collect(folder)
+    head = heading(folder, 0)
+    runs = [{**head, "arm": arm.name, "seed": seed, **got} for arm in arms for seed in range(2)]
     assert [len(v) for v in runs[0]["answers"].values()] == [12] * 7
     held = {"command": "x", "date": "2026-01-02", "base": "nano", "lambda": 0.2, "runs": runs}
     for write in tables.KINDS.values():

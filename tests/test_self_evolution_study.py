@@ -7,7 +7,7 @@ sys.path.insert(0, str(Path(__file__).parent.parent / "experiments"))
 import self_evolution as study
 import self_evolution_tables as tables
 import tables as pages
-from launch import Arm
+from launch import heading
 
 from tests import tiny
 from tests.tiny import rounds
@@ -86,7 +86,7 @@ def test_ways_of_inference_tell_their_cost():
 
 def test_a_run_is_collected_question_by_question():
     folder = tiny.finished("self_evolution", pinned=False)
-    got = study.collect(Arm(study.OURS, "self_evolution"), folder, 0)
+    got = {"arm": study.OURS, **heading(folder, 0), **study.collect(folder)}
     told = rounds(folder, "inference")
     assert [(r["stage"], r["strategy"]) for r in got["right"]] == [(r["stage"], r["strategy"]) for r in told]
     for row, whole in zip(got["right"], told, strict=True):
@@ -104,9 +104,9 @@ def test_unmeasured_regions_name_their_command(monkeypatch, tmp_path):
 
 
 def test_arms_are_settings_of_the_recipe():
-    for arm in study.arms():
+    for arm in study.arms("nano"):
         assert tiny.settings("self_evolution", *arm.settings, pinned=False)
-    names = [arm.name for arm in study.arms()]
+    names = [arm.name for arm in study.arms("nano")]
     assert {study.OURS, study.PAIRS, study.META, study.SHUFFLED, study.BLIND, study.GOLD} <= set(names)
-    big = next(a for a in study.arms() if a.name == "one big round")
+    big = next(a for a in study.arms("nano") if a.name == "one big round")
     assert "rounds=1" in big.settings

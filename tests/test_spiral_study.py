@@ -25,7 +25,10 @@ def runs(changes):
 
 
 def found(**arms):
-    return {"command": "python experiments/spiral.py", "date": "2026-01-02", "base": "nano", "arms": arms}
+    told = [
+        {"arm": arm, "seed": i, **run} for arm, given in arms.items() for i, run in enumerate(given["runs"])
+    ]
+    return {"command": "python experiments/spiral.py", "date": "2026-01-02", "base": "nano", "runs": told}
 
 
 def test_transfer_is_told_with_its_control_and_its_intervals():
