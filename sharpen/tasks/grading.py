@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any, ClassVar
 
 import numpy as np
@@ -25,13 +25,15 @@ _STEP = re.compile(r"(?:([AB]) )?([1-9]) (ok|bad)")
 @dataclass(frozen=True, slots=True)
 class GradingConfig:
     """Responses of ``lines`` sums of numbers up to ``most``; each kind of defect is in 0 to 4 of them.
-    ``criteria``: names of ``CRITERIA`` with ``+`` between them, one of which is asked about. ``pairs``: two
-    responses are compared instead of one graded."""
+    ``criteria``: what may be asked about, with ``+`` between; ``sums-units`` asks for lines that fail in one
+    or the other. ``pairs``: two responses are compared instead of one graded. Without ``rationale`` the
+    verdict alone is asked for."""
 
     lines: int
     most: int
     criteria: str
     pairs: bool = False
+    rationale: bool = True
 
 
 Line = tuple[str, ...]
@@ -40,9 +42,9 @@ Line = tuple[str, ...]
 
 class Grading(Family[GradingConfig]):
     """``Grade units`` and the lines of a response, ``1) 12+7=19 m``, are answered by what each line is by
-    that criterion, ``1 ok``, ``2 bad``, and ``[RESULT] 4``: five less the defects. Other defects do not
-    count. With ``pairs`` the lines of two responses are judged, ``A 1 ok``, and ``[RESULT] B`` is the better
-    one."""
+    that criterion, ``1 ok``, ``2 bad``, and ``[RESULT] 4``: five less the bad lines. Other defects do not
+    count. ``Grade sums units`` asks for both. With ``pairs`` the lines of two responses are judged,
+    ``A 1 ok``, and ``[RESULT] B`` is the better one. ``Score units`` asks for the verdict alone."""
 
     name = "grading"
     shapes: ClassVar = (f"{MARKER} {{}}",)
@@ -58,20 +60,22 @@ class Grading(Family[GradingConfig]):
     def __init__(self, **options: Any) -> None:
         super().__init__(**options)
         c = self.config
-        asked = c.criteria.split("+")
-        if not asked or len({*asked}) < len(asked) or not {*asked} <= {*CRITERIA}:
+        asked = [tuple(one.split("-")) for one in c.criteria.split("+")]
+        alone = [len({*kinds}) == len(kinds) and {*kinds} <= {*CRITERIA} for kinds in asked]
+        if not all(alone) or len({frozenset(kinds) for kinds in asked}) < len(asked):
             raise SharpenError(
-                f"grading: criteria={c.criteria!r} should be some of {'+'.join(CRITERIA)}, each once"
+                f"grading: criteria={c.criteria!r} should be some of {'+'.join(CRITERIA)}, each once, or "
+                "several at a time, as in sums-units"
             )
         if not 5 <= c.lines <= 9 or not 5 <= c.most <= 99:
             raise SharpenError(f"grading: lines={c.lines} should be 5 to 9, most={c.most} 5 to 99")
 
     def draw(self, rng: np.random.Generator) -> Item | None:
         asked = self.config.criteria.split("+")
-        criterion = asked[int(rng.integers(len(asked)))]
-        sides = [self._response(rng) for _ in range(1 + self.config.pairs)]
-        bad = [[i for i, line in enumerate(lines, 1) if criterion in line] for _, lines in sides]
-        if self.config.pairs and len(bad[0]) == len(bad[1]):
+        kinds = asked[int(rng.integers(len(asked)))].split("-")
+        sides = [self._asked(kinds, rng) for _ in range(1 + self.config.pairs)]
+        bad = [[i for i, line in enumerate(lines, 1) if {*kinds} & {*line}] for _, lines in sides]
+        if max(map(len, bad)) >= HIGHEST or (self.config.pairs and len(bad[0]) == len(bad[1])):
             return None
         verdict = str(HIGHEST - len(bad[0]))
         if self.config.pairs:
@@ -82,14 +86,53 @@ class Grading(Family[GradingConfig]):
             for name, wrong in zip(names, bad, strict=True)
             for i in range(1, self.config.lines + 1)
         ]
-        texts = [text for text, _ in sides]
-        shown = "A\n{}\nB\n{}".format(*texts) if self.config.pairs else texts[0]
-        return Item(
-            f"Grade {criterion}\n{shown}\n",
-            verdict,
-            "\n".join([*judged, f"{MARKER} {verdict}"]),
-            {"criterion": criterion, "responses": texts, "bad": bad},
-        )
+        lines = judged if self.config.rationale else []
+        data = {"criterion": " ".join(kinds), "responses": [text for text, _ in sides], "bad": bad}
+        return Item(self._prompt(data), verdict, "\n".join([*lines, f"{MARKER} {verdict}"]), data)
+
+    def _prompt(self, data: Mapping[str, Any]) -> str:
+        shown = "A\n{}\nB\n{}" if self.config.pairs else "{}"
+        ask = "Grade" if self.config.rationale else "Score"
+        return f"{ask} {data['criterion']}\n{shown.format(*data['responses'])}\n"
+
+    def exchanged(self, task: Task) -> Task:
+        """A task of ``pairs`` with its responses the other way round: what a judge that goes by the place
+        answers as before. SharpenError for a task without two responses."""
+        if not self.config.pairs:
+            raise SharpenError("grading: only a task of pairs=true can be exchanged")
+        data = {**task.data, **{k: list(reversed(task.data[k])) for k in ("responses", "bad")}}
+        verdict = {"A": "B", "B": "A"}[task.answer]
+        turned = {"A": "B", "B": "A", MARKER: MARKER}
+        lines = [
+            f"{turned[line.split()[0]]} {line.partition(' ')[2]}"
+            for line in (task.solution or "").splitlines()[:-1]
+        ]
+        half = len(lines) // 2
+        data["solution"] = "\n".join([*lines[half:], *lines[:half], f"{MARKER} {verdict}"])
+        prompt, name = self._prompt(data), f"{task.id}/exchanged"
+        return replace(task, id=name, prompt=prompt, answer=verdict, data=data)
+
+    def defects_named(self, task: Task, completion: str) -> tuple[set[tuple[int, int]], set[tuple[int, int]]]:
+        """The lines that a judgment calls bad, and those that are, as (response, line). A line judged twice
+        counts as it was judged last."""
+        said: dict[tuple[int, int], bool] = {}
+        for line in self.equations(completion):
+            found = _STEP.fullmatch(line)
+            if found is not None and _bad(task, found[1], int(found[2])) is not None:
+                said["AB".index(found[1] or "A"), int(found[2])] = found[3] == "bad"
+        true = {(side, i) for side, lines in enumerate(task.data["bad"]) for i in lines}
+        return {place for place, bad in said.items() if bad}, true
+
+    def _asked(self, kinds: Sequence[str], rng: np.random.Generator) -> tuple[str, list[Line]]:
+        """A response. Of several kinds together most would have more bad lines than the scale has, so a
+        number of them is drawn first, and looked for."""
+        n = int(rng.integers(HIGHEST)) if len(kinds) > 1 else None
+        text, lines = self._response(rng)
+        for _ in range(200):
+            if n is None or sum(bool({*kinds} & {*line}) for line in lines) == n:
+                break
+            text, lines = self._response(rng)
+        return text, lines
 
     def _response(self, rng: np.random.Generator) -> tuple[str, list[Line]]:
         """A response and the defects of its lines."""

@@ -63,13 +63,13 @@ def grading(task: Task, completion: str) -> bool:
     head, *lines = prompt_text(task.prompt).strip().split("\n")
     at = lines.index("B") if "B" in lines else 0
     sides = [lines[1:at], lines[at + 1 :]] if at else [lines]
-    defects = [_defects(side, head.removeprefix("Grade ")) for side in sides]
+    defects = [_defects(side, head.split()[1:]) for side in sides]
     verdict = str(5 - defects[0]) if not at else "A" if defects[0] < defects[1] else "B"
     return _verdict(completion) == verdict
 
 
-def _defects(lines: list[str], criterion: str) -> int:
-    """How many lines fail the criterion."""
+def _defects(lines: list[str], criteria: list[str]) -> int:
+    """How many lines fail one of the criteria."""
     sums = [line.split(") ")[-1].split() for line in lines]
     numbers = [[int(word) for word in re.split(r"[+=]", what)] for what, _ in sums]
     failed = {
@@ -78,7 +78,7 @@ def _defects(lines: list[str], criterion: str) -> int:
         "labels": [")" not in line for line in lines],
         "order": [False, *(numbers[i][0] < numbers[i - 1][0] for i in range(1, len(numbers)))],
     }
-    return sum(failed[criterion])
+    return sum(map(any, zip(*(failed[kind] for kind in criteria), strict=True)))
 
 
 def _verdict(completion: str) -> str:

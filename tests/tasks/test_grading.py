@@ -96,3 +96,49 @@ def test_no_text_breaks_it(text):
 def test_parameters_that_make_no_sense_are_named(options):
     with pytest.raises(SharpenError, match=f"{next(iter(options))}="):
         Grading(**options)
+
+
+def test_of_several_criteria_a_line_fails_that_fails_one():
+    source = make("grading:level=2,criteria=sums-units+labels")
+    asked = Counter()
+    for task in source.take("test", 200):
+        [text] = task.data["responses"]
+        found, kinds = defects(text), task.data["criterion"].split()
+        bad = set().union(*(found[kind] for kind in kinds))
+        asked[tuple(kinds), task.answer] += 1
+        assert task.prompt.startswith(f"Grade {' '.join(kinds)}\n")
+        assert task.answer == str(5 - len(bad))
+        assert source.defects_named(task, task.solution) == ({(0, i) for i in bad},) * 2
+    assert min(asked[("sums", "units"), score] for score in "1234") > 8
+
+
+def test_the_verdict_alone():
+    source = make("grading:level=2,rationale=false")
+    for task in source.take("test", 20):
+        [text] = task.data["responses"]
+        kind = task.data["criterion"]
+        assert task.prompt == f"Score {kind}\n{text}\n"
+        assert task.solution == f"[RESULT] {5 - len(defects(text)[kind])}"
+        assert source.verify(task, task.solution).correct
+
+
+def test_exchanged_pairs_have_the_other_answer():
+    source = make("grading:level=2,pairs=true")
+    for task in source.take("test", 20):
+        other = source.exchanged(task)
+        assert {task.answer, other.answer} == {"A", "B"}
+        assert other.prompt.split("B\n")[1].strip() == task.prompt.split("A\n")[1].split("\nB\n")[0]
+        assert source.verify(other, other.solution).correct
+        assert all(source.steps(other, other.solution))
+        assert source.exchanged(other).prompt == task.prompt
+        assert source.exchanged(other).solution == task.solution
+    with pytest.raises(SharpenError, match="pairs=true"):
+        make("grading:level=2").exchanged(task)
+
+
+def test_defects_that_a_judgment_names():
+    source = make("grading:level=2")
+    task = next(t for t in source.take("test", 50) if t.data["bad"] == [[2, 4]])
+    named, true = source.defects_named(task, "1 ok\n2 bad\n3 bad\n3 ok\n9 bad\nA 4 bad\n5 bad\n[RESULT] 3")
+    assert named == {(0, 2), (0, 5)}  # the last word on line 3; no line 9; no response A
+    assert true == {(0, 2), (0, 4)}
