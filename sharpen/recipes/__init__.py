@@ -49,6 +49,9 @@ RECIPES: dict[str, RecipeEntry] = {
         RecipeEntry("star", "STaR: Self-Taught Reasoner", "2203.14465"),
         RecipeEntry("lmsi", "LMSI: self-improvement from majority answers, label-free", "2210.11610"),
         RecipeEntry("self_corrector", "Self-correction: learn to mend one's answers", "2211.00053"),
+        RecipeEntry(
+            "self_rationalization", "Self-rationalization: a judge learns from its judgments", "2410.05495"
+        ),
         RecipeEntry("self_evolution", "SELF: self-evolution with language feedback", "2310.00533"),
         RecipeEntry("rest_em", "ReST-EM: expectation-maximisation self-training", "2312.06585"),
         RecipeEntry("rft", "RFT: rejection-sampling fine-tuning", "2308.01825"),

@@ -7,7 +7,7 @@ import hashlib
 import json
 import re
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -267,6 +267,28 @@ def merged(policy: Policy) -> Mapping[str, Tensor]:
             delta = delta.T  # GPT-2 stores its weights as (in, out)
         weights[f"{name}.weight"] = weights[f"{name}.weight"] + delta
     return weights
+
+
+def averaged(policies: Sequence[Policy], name: str = "average") -> Policy:
+    """The plain mean of the policies' weights (a linear merge with equal shares, as of 2405.01535), adapters
+    added first; its version is its checksum. Raises SharpenError where they are not of one shape, have other
+    tokenizers, or there is none."""
+    if not policies:
+        raise SharpenError("average: no policy is given")
+    first, weights = policies[0], [merged(policy) for policy in policies]
+    for policy, held in zip(policies, weights, strict=True):
+        if policy.steering is not None:
+            raise SharpenError(f"average: policy {policy.name!r} is steered: its weights alone are not it")
+        shapes = [{key: tuple(t.shape) for key, t in some.items()} for some in (weights[0], held)]
+        if shapes[0] != shapes[1]:
+            odd = sorted(k for k in {*shapes[0], *shapes[1]} if shapes[0].get(k) != shapes[1].get(k))[0]
+            told = " and ".join(str(s.get(odd, "nothing")) for s in shapes)
+            raise SharpenError(f"average: {odd} of {first.name!r} and {policy.name!r} has the shapes {told}")
+        if policy.tokenizer.get_vocab() != first.tokenizer.get_vocab():
+            raise SharpenError(f"average: {first.name!r} and {policy.name!r} have other tokenizers")
+    mean = {key: torch.stack([held[key] for held in weights]).mean(dim=0) for key in weights[0]}
+    found = replace(first.with_weights(mean, ""), name=name)
+    return replace(found, version=checksum(found))
 
 
 def config_key(config: PreTrainedConfig) -> str:

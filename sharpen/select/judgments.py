@@ -4,8 +4,9 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
-from typing import NamedTuple
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Literal, NamedTuple
 
 from sharpen.errors import SharpenError
 from sharpen.runs.streams import Stream
@@ -52,6 +53,77 @@ def by_rating(ratings: Sequence[float | None], *, margin: float = 1.0) -> list[t
     not rate is in none. No label."""
     rated = [(k, r) for k, r in enumerate(ratings) if r is not None]
     return [(i, j) for i, a in rated for j, b in rated if a - b >= margin]
+
+
+def any_two(scores: Sequence[int | None]) -> list[tuple[int, int]]:
+    """Every pair of readable judgments, in both orders: a control that prefers nothing."""
+    read = [k for k, s in enumerate(scores) if s is not None]
+    return [(i, j) for i in read for j in read if i != j]
+
+
+Pairing = Literal["gold", "majority", "meta", "swapped", "random"]
+
+
+@dataclass(frozen=True, slots=True)
+class Judged:
+    """The judgments of an item.
+
+    Attributes:
+        key: names the item, and with it the random stream of its draws.
+        scores, texts: of each; a score is None where none could be read, or the text did not end.
+        gold: the right score; None where it is out of reach.
+        ratings: a meta-judge's of each; empty where none was asked.
+    """
+
+    key: str
+    scores: Sequence[int | None]
+    texts: Sequence[str]
+    gold: int | None = None
+    ratings: Sequence[float | None] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Paired:
+    """Pairs (item, preferred, other), and where each item went: ``items`` is the sum of ``paired`` and of the
+    reasons why there is no pair."""
+
+    pairs: tuple[tuple[int, int, int], ...]
+    ledger: Mapping[str, int]
+
+
+def paired(
+    rule: Pairing, items: Sequence[Judged], stream: Stream, *, margin: int = 2, most: int = 4
+) -> Paired:
+    """Up to ``most`` pairs of each item.
+
+    gold is ``by_gold``; majority ``by_majority`` with the same margin; meta is ``by_rating`` at a margin of
+    1; as controls, swapped takes gold's pairs the wrong way round, and random any two. SharpenError where
+    gold or swapped is asked for and an item has no gold score.
+    """
+    found: list[tuple[int, int, int]] = []
+    ledger: Counter[str] = Counter(items=len(items), paired=0, pairs=0)
+    for g, item in enumerate(items):
+        sides, why = _sides(rule, item, margin)
+        chosen = drawn(sides, item.scores, item.texts, stream.child(item.key), most=most)
+        found += [(g, j, i) if rule == "swapped" else (g, i, j) for i, j in chosen]
+        unread = all(s is None for s in item.scores)
+        ledger["paired" if chosen else why or ("unread" if unread else "nothing_to_tell")] += 1
+        ledger["pairs"] += len(chosen)
+    return Paired(tuple(found), dict(ledger))
+
+
+def _sides(rule: Pairing, item: Judged, margin: int) -> tuple[Sides | list[tuple[int, int]], str]:
+    if rule == "meta":
+        return by_rating(item.ratings), ""
+    if rule == "random":
+        return any_two(item.scores), ""
+    if rule == "majority":
+        sides = by_majority(item.scores, margin=margin)
+    elif item.gold is None:
+        raise SharpenError(f"judgments: pairs by {rule} need the gold score")
+    else:
+        sides = by_gold(item.scores, item.gold, margin=margin)
+    return sides, sides.why
 
 
 def drawn(

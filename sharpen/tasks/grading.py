@@ -26,14 +26,12 @@ _STEP = re.compile(r"(?:([AB]) )?([1-9]) (ok|bad)")
 class GradingConfig:
     """Responses of ``lines`` sums of numbers up to ``most``; each kind of defect is in 0 to 4 of them.
     ``criteria``: what may be asked about, with ``+`` between; ``sums-units`` asks for lines that fail in one
-    or the other. ``pairs``: two responses are compared instead of one graded. Without ``rationale`` the
-    verdict alone is asked for."""
+    or the other. ``pairs``: two responses are compared instead of one graded."""
 
     lines: int
     most: int
     criteria: str
     pairs: bool = False
-    rationale: bool = True
 
 
 Line = tuple[str, ...]
@@ -44,7 +42,8 @@ class Grading(Family[GradingConfig]):
     """``Grade units`` and the lines of a response, ``1) 12+7=19 m``, are answered by what each line is by
     that criterion, ``1 ok``, ``2 bad``, and ``[RESULT] 4``: five less the bad lines. Other defects do not
     count. ``Grade sums units`` asks for both. With ``pairs`` the lines of two responses are judged,
-    ``A 1 ok``, and ``[RESULT] B`` is the better one. ``Score units`` asks for the verdict alone."""
+    ``A 1 ok``, and ``[RESULT] B`` is the better one. ``Score units`` (``bare``) asks for the verdict alone.
+    """
 
     name = "grading"
     shapes: ClassVar = (f"{MARKER} {{}}",)
@@ -86,19 +85,27 @@ class Grading(Family[GradingConfig]):
             for name, wrong in zip(names, bad, strict=True)
             for i in range(1, self.config.lines + 1)
         ]
-        lines = judged if self.config.rationale else []
         data = {"criterion": " ".join(kinds), "responses": [text for text, _ in sides], "bad": bad}
-        return Item(self._prompt(data), verdict, "\n".join([*lines, f"{MARKER} {verdict}"]), data)
+        return Item(_prompt("Grade", data), verdict, "\n".join([*judged, f"{MARKER} {verdict}"]), data)
 
-    def _prompt(self, data: Mapping[str, Any]) -> str:
-        shown = "A\n{}\nB\n{}" if self.config.pairs else "{}"
-        ask = "Grade" if self.config.rationale else "Score"
-        return f"{ask} {data['criterion']}\n{shown.format(*data['responses'])}\n"
+    def bare(self, task: Task) -> Task:
+        """The task that asks for the verdict alone, without a judgment of lines."""
+        data = {**task.data, "solution": f"{MARKER} {task.answer}"}
+        return replace(task, id=f"{task.id}/bare", prompt=_prompt("Score", data), data=data)
+
+    def sides(self, task: Task) -> tuple[Task, Task]:
+        """The responses of a task of ``pairs``, each to be graded alone; the better one first."""
+        found = []
+        for text, bad in zip(task.data["responses"], task.data["bad"], strict=True):
+            data = {"criterion": task.data["criterion"], "responses": [text], "bad": [bad]}
+            name, score = f"{task.id}/side-{len(found)}", str(HIGHEST - len(bad))
+            found.append(replace(task, id=name, prompt=_prompt("Grade", data), answer=score, data=data))
+        return (found[0], found[1]) if task.answer == "A" else (found[1], found[0])
 
     def exchanged(self, task: Task) -> Task:
         """A task of ``pairs`` with its responses the other way round: what a judge that goes by the place
         answers as before. SharpenError for a task without two responses."""
-        if not self.config.pairs:
+        if len(task.data["responses"]) != 2:
             raise SharpenError("grading: only a task of pairs=true can be exchanged")
         data = {**task.data, **{k: list(reversed(task.data[k])) for k in ("responses", "bad")}}
         verdict = {"A": "B", "B": "A"}[task.answer]
@@ -109,7 +116,7 @@ class Grading(Family[GradingConfig]):
         ]
         half = len(lines) // 2
         data["solution"] = "\n".join([*lines[half:], *lines[:half], f"{MARKER} {verdict}"])
-        prompt, name = self._prompt(data), f"{task.id}/exchanged"
+        prompt, name = _prompt("Grade", data), f"{task.id}/exchanged"
         return replace(task, id=name, prompt=prompt, answer=verdict, data=data)
 
     def defects_named(self, task: Task, completion: str) -> tuple[set[tuple[int, int]], set[tuple[int, int]]]:
@@ -185,6 +192,12 @@ class Grading(Family[GradingConfig]):
             return read_choice(completion)
         score = read_score(completion)
         return None if score is None else str(score)
+
+
+def _prompt(ask: str, data: Mapping[str, Any]) -> str:
+    texts = data["responses"]
+    shown = texts[0] if len(texts) == 1 else "A\n{}\nB\n{}".format(*texts)
+    return f"{ask} {data['criterion']}\n{shown}\n"
 
 
 def _line(number: int, a: int, b: int, defects: Sequence[str], rng: np.random.Generator) -> str:

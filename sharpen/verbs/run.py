@@ -23,7 +23,7 @@ from sharpen.sample.directions import States
 from sharpen.sample.engine import Engine
 from sharpen.sample.law import SamplingLaw
 from sharpen.sample.native import NativeEngine
-from sharpen.sample.policy import Policy, checksum, load_policy, save_policy
+from sharpen.sample.policy import Policy, averaged, checksum, load_policy, save_policy
 from sharpen.sample.steering import Scope, Steering
 from sharpen.score.group import Groups
 from sharpen.score.verify import Verifier
@@ -154,7 +154,16 @@ class Run:
         """
         # handed over, not kept: the run lets go of a base once it has trained another
         policy = self._made.policies.pop(source, None) or load_policy(source)
-        step = self.journal.begin("policy", {"model": policy.name, "version": policy.version}, name=source)
+        return self._written(policy, {"model": policy.name}, source)
+
+    def merge(self, policies: Sequence[Policy], *, name: str = "merge") -> Policy:
+        """The mean of the policies' weights; see ``sharpen.sample.policy.averaged``."""
+        of = [policy.version for policy in policies]
+        return self._written(averaged(policies, name), {"average_of": of}, name)
+
+    def _written(self, policy: Policy, about: Mapping[str, Any], name: str) -> Policy:
+        """The policy, recorded as a base that this run starts from."""
+        step = self.journal.begin("policy", {**about, "version": policy.version}, name=name)
         if step.result is None:
             step.checkpoint(BASE, lambda folder: save_policy(policy, folder))
             step.finish(

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from sharpen.errors import SharpenError
 from sharpen.runs.streams import stream
-from sharpen.select.judgments import Sides, by_gold, by_majority, by_rating, drawn
+from sharpen.select.judgments import Judged, Sides, by_gold, by_majority, by_rating, drawn, paired
 
 SCORES = (4, 4, 5, 2, None, 4)
 scores = st.lists(st.one_of(st.none(), st.integers(1, 5)), max_size=8)
@@ -73,3 +73,47 @@ def test_pairs_are_drawn_without_replacement_and_with_different_wrong_scores_fir
 def test_equal_texts_are_no_pair():
     assert drawn(Sides((0,), (1,)), (4, 1), ("a", "a"), stream("s")) == []
     assert drawn([(0, 1), (2, 1)], (4, 1, 5), ("a", "a", "b"), stream("s")) == [(2, 1)]
+
+
+def item(key, said, gold=None, ratings=()):
+    return Judged(key, said, [f"{key}{k}" for k in range(len(said))], gold, ratings)
+
+
+def test_pairs_of_many_items_and_where_each_went():
+    items = [item("a", SCORES, 4), item("b", (4, 4), 4), item("c", (1, 2), 4), item("d", (None,), 4)]
+    found = paired("gold", items, stream("s"), most=2)
+    assert found.ledger == {"items": 4, "paired": 1, "pairs": 2, "all_right": 1, "all_wrong": 1, "unread": 1}
+    assert {(g, j) for g, _, j in found.pairs} == {(0, 3)}
+    turned = paired("swapped", items, stream("s"), most=2)
+    assert turned.pairs == tuple((g, j, i) for g, i, j in found.pairs)
+    assert turned.ledger == found.ledger
+
+
+@given(st.lists(scores, min_size=1, max_size=5), st.lists(st.integers(1, 5), min_size=5, max_size=5))
+def test_no_rule_without_gold_reads_it_and_every_ledger_adds_up(many, gold):
+    for rule in ("majority", "meta", "random"):
+        ratings = [[s and 6 - s for s in said] for said in many]
+        blind, seeing = (
+            [item(str(g), said, gold[g] if seen else None, ratings[g]) for g, said in enumerate(many)]
+            for seen in (False, True)
+        )
+        found = paired(rule, blind, stream("s"), margin=1)
+        assert found == paired(rule, seeing, stream("s"), margin=1)
+        others = sum(n for name, n in found.ledger.items() if name not in ("items", "pairs"))
+        assert found.ledger["items"] == others == len(many)
+        assert all(many[g][i] is not None and many[g][j] is not None for g, i, j in found.pairs)
+    for rule in ("gold", "swapped"):
+        with pytest.raises(SharpenError, match="gold score"):
+            paired(rule, [item("a", (1, 2))], stream("s"))
+
+
+def test_the_pairs_of_an_item_do_not_hang_on_the_others():
+    a, b = item("a", (4, 1, 2, 1, 4), 4), item("b", SCORES, 4)
+    alone, behind = (paired("gold", given, stream("s"), most=3).pairs for given in ([a], [b, a]))
+    assert [pair[1:] for pair in behind if pair[0] == 1] == [pair[1:] for pair in alone]
+
+
+def test_random_pairs_prefer_nothing():
+    said = (5, 1)
+    first = [paired("random", [item(f"i{k}", said)], stream("s"), most=1).pairs[0][1:] for k in range(200)]
+    assert 60 < Counter(first)[0, 1] < 140

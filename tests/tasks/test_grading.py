@@ -113,13 +113,26 @@ def test_of_several_criteria_a_line_fails_that_fails_one():
 
 
 def test_the_verdict_alone():
-    source = make("grading:level=2,rationale=false")
+    source = make("grading:level=2")
     for task in source.take("test", 20):
-        [text] = task.data["responses"]
-        kind = task.data["criterion"]
-        assert task.prompt == f"Score {kind}\n{text}\n"
-        assert task.solution == f"[RESULT] {5 - len(defects(text)[kind])}"
-        assert source.verify(task, task.solution).correct
+        bare = source.bare(task)
+        assert bare.prompt == str(task.prompt).replace("Grade", "Score")
+        assert bare.solution == f"[RESULT] {task.answer}"
+        assert source.verify(bare, bare.solution).correct
+
+
+def test_the_sides_of_a_pair_are_graded_alone():
+    source, alone = make("grading:level=2,pairs=true"), make("grading:level=2")
+    for task in source.take("test", 20):
+        better, worse = source.sides(task)
+        assert int(better.answer) > int(worse.answer)
+        for side in (better, worse):
+            [text] = side.data["responses"]
+            kind = side.data["criterion"]
+            assert side.prompt == f"Grade {kind}\n{text}\n"
+            assert side.answer == str(5 - len(defects(text)[kind]))
+            assert alone.verify(side, f"[RESULT] {side.answer}").correct
+        assert better.data["responses"][0] == task.data["responses"]["AB".index(task.answer)]
 
 
 def test_exchanged_pairs_have_the_other_answer():
@@ -138,7 +151,7 @@ def test_exchanged_pairs_have_the_other_answer():
 
 def test_defects_that_a_judgment_names():
     source = make("grading:level=2")
-    task = next(t for t in source.take("test", 50) if t.data["bad"] == [[2, 4]])
+    task = next(t for t in source.take("test", 500) if t.data["bad"] == [[2, 4]])
     named, true = source.defects_named(task, "1 ok\n2 bad\n3 bad\n3 ok\n9 bad\nA 4 bad\n5 bad\n[RESULT] 3")
     assert named == {(0, 2), (0, 5)}  # the last word on line 3; no line 9; no response A
     assert true == {(0, 2), (0, 4)}
