@@ -125,8 +125,8 @@ class Settings(Training):
 
     TINY: ClassVar[Mapping[str, Any]] = {
         **Training.TINY, "queries": 8, "later": 4, "steps": 2, "later_steps": 1, "batch_rows": 8, "judged": 6,
-        "votes": 3, "margin": 1, "max_new_tokens": 40,
-        "seed_judge": {"kind": "merged", "steps": 12, "batch_rows": 16, "bare": 0.5},
+        "votes": 3, "margin": 1, "max_new_tokens": 3, "reasons": False, "prefill": "[RESULT] ",
+        "seed_judge": {"kind": "pointwise", "steps": 8, "batch_rows": 16, "bare": 1, "lr": 0.004},
     }  # fmt: skip
 
     @property
@@ -220,7 +220,7 @@ def worked(run: Run, start: Policy, tasks: str, name: str, config: Settings) -> 
     rng, rows = run.stream("noise", name).generator(), []
     for task in source.take("train", config.pool):
         asked = source.bare(task) if rng.random() < seed.bare and isinstance(source, Planted) else task
-        text = noisy(asked.solution or "", seed.noise, rng)
+        text = noisy(asked.solution or "", seed.noise, rng).removeprefix(config.prefill)
         ids: Any = start.tokenizer.encode(text, add_special_tokens=False)
         prompt = prompt_of(start, asked, config.asking).tokens
         rows.append(row_of_text(prompt, ids, key=asked.id, eos_id=start.eos_ids[0]))
@@ -352,6 +352,7 @@ def paired_with(tasks: str, config: Settings) -> str:
 def check(config: Settings) -> Made:
     """What can be wrong is found before anything is written."""
     from sharpen.recipes.execute import check as usual
+    from sharpen.sample.policy import load_policy
     from sharpen.tasks.registry import make
     from sharpen.verbs.judging import Planted
 
@@ -369,6 +370,8 @@ def check(config: Settings) -> Made:
         )
     if not config.reasons and not isinstance(source, Planted):
         raise SharpenError(f"reasons=false: {config.tasks} does not say how a score alone is asked for")
+    if config.meta:
+        made.policies[config.meta] = load_policy(config.meta)
     if config.unseen:
         made.sources[config.unseen] = make(config.unseen)
         made.sources[config.unseen].take(config.held_out_split, config.judged)

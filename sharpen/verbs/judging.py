@@ -120,8 +120,9 @@ def try_judge(
             bare = _asked(run, policy, [planted.bare(t) for t in bench.items], bench, "bare")
             columns["bare"] = [told[0] for told in scores_of(bare)]
             rows.append(("judge_bare", asdict(likert(gold, columns["bare"]))))
-            columns["swapped"] = _swapped(run, policy, bench, greedy)
-            rows.append(("judge_swapped", asdict(likert(gold, columns["swapped"]))))
+            if MARKER not in bench.asking.prefill:  # else no reasons are written
+                columns["swapped"] = _swapped(run, policy, bench, greedy)
+                rows.append(("judge_swapped", asdict(likert(gold, columns["swapped"]))))
         if planted and bench.pairs:
             rows.append(("judge_pairs", _paired(run, policy, bench, planted)))
         return _kept(run, [{"name": kind, "round": run.round, **about, **row} for kind, row in rows], columns)
@@ -161,7 +162,8 @@ def _reasons(planted: Planted, greedy: Groups, said: Scores) -> dict[str, Any]:
 def _swapped(run: Run, policy: Policy, bench: Bench, greedy: Groups) -> Scores:
     """The scores that follow another item's reasons: where they are as good as those behind the own ones, the
     reasons are not used."""
-    texts = [c.texts[0].rpartition(MARKER)[0] for c in greedy.columns]
+    prefill = bench.asking.prefill
+    texts = [c.texts[0].removeprefix(prefill).rpartition(MARKER)[0] for c in greedy.columns]
     others = [*texts[1:], texts[0]]
     encode = policy.tokenizer.encode
     starts = [np.array(encode(f"{text}{MARKER}", add_special_tokens=False), np.int32) for text in others]

@@ -13,7 +13,7 @@ from safetensors.torch import load_file, save_file
 from transformers import AutoModelForCausalLM
 
 from sharpen.errors import NotFinite, SharpenError
-from sharpen.sample.policy import Adapter, checksum, load_policy, save_policy
+from sharpen.sample.policy import Adapter, averaged, checksum, load_policy, save_policy
 from tests.shapes import SHAPES, tiny
 
 
@@ -165,3 +165,37 @@ def test_an_adapter_for_another_model_is_refused():
     adapter = Adapter({"r": 1, "lora_alpha": 1}, {"base_model.model.nowhere.lora_A.weight": torch.ones(1, 1)})
     with pytest.raises(SharpenError, match="nowhere"):
         tiny("llama").with_adapter(adapter, "x").module()
+
+
+def test_the_average_of_policies():
+    a = tiny("llama")
+    b = a.with_weights({k: v + 1 for k, v in a.weights.items()}, "b")
+    mean = averaged([a, b])
+    assert all(torch.allclose(mean.weights[k], v + 0.5, atol=1e-6) for k, v in a.weights.items())
+    same = averaged([a, a])
+    assert same.version == checksum(same) == a.version
+    assert all(torch.equal(same.weights[k], v) for k, v in a.weights.items())
+
+
+def test_an_adapter_is_added_before_it_is_averaged():
+    a = tiny("llama")
+    name = next(k for k in a.weights if k.endswith("q_proj.weight"))
+    rows, columns = a.weights[name].shape
+    path = f"base_model.model.{name.removesuffix('.weight')}.lora_"
+    lora = {f"{path}A.weight": torch.ones(1, columns), f"{path}B.weight": torch.ones(rows, 1)}
+    adapted = a.with_adapter(Adapter({"r": 1, "lora_alpha": 1}, lora), "x")
+    found = averaged([a, adapted])
+    assert found.adapter is None
+    assert torch.allclose(found.weights[name], a.weights[name] + 0.5)
+
+
+def test_what_cannot_be_averaged_is_named():
+    a = tiny("llama")
+    name = next(iter(a.weights))
+    other = a.with_weights({**a.weights, name: a.weights[name][:-1]}, "b")
+    with pytest.raises(SharpenError, match=f"{name} of .* has the shapes"):
+        averaged([a, other])
+    with pytest.raises(SharpenError, match="has the shapes"):
+        averaged([a, tiny("gpt2")])
+    with pytest.raises(SharpenError, match="no policy"):
+        averaged([])
