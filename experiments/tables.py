@@ -16,6 +16,7 @@ import certainty_tables
 import confidence_tables
 import judging_tables
 import self_evolution_tables
+import self_rationalization_tables
 import sharpening_tables
 import strategies_tables
 from efficiency_rl import REGIONS as EFFICIENCY_RL
@@ -60,6 +61,7 @@ PAGES = (
     "docs/methods/self_efficiency.md",
     "docs/methods/self_evolution.md",
     "docs/methods/self_prm.md",
+    "docs/methods/self_rationalization.md",
     "docs/methods/sharpening.md",
     "docs/methods/spiral.md",
     "docs/strategies.md",
@@ -449,6 +451,7 @@ BY_BASE = (
     confidence_tables,
     judging_tables,
     self_evolution_tables,
+    self_rationalization_tables,
     sharpening_tables,
     strategies_tables,
 )
