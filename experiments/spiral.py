@@ -44,7 +44,7 @@ def arms(model: str) -> tuple[Arm, ...]:
             "kuhn, against random": (*KUHN, "opponent=random"),
             "kuhn, against itself as it began": (*KUHN, "opponent=frozen"),
             "kuhn, returns shuffled": (*KUHN, "control=shuffled"),
-            "kuhn, an equilibrium's winning games": (*KUHN, *EXPERT),
+            "kuhn, won games of an equilibrium": (*KUHN, *EXPERT),
             "tictactoe, RAE": TICTACTOE,
             "tictactoe, shared baseline": (*TICTACTOE, "baseline=shared"),
             "tictactoe, no baseline": (*TICTACTOE, "baseline=none"),

@@ -13,7 +13,7 @@ from sharpen.runs.streams import stream
 
 RESULT = RESULTS / "spiral-nano.json"
 OURS, GOAL = "kuhn, RAE", 0.3
-SHUFFLED, EXPERT = "kuhn, returns shuffled", "kuhn, an equilibrium's winning games"
+SHUFFLED, EXPERT = "kuhn, returns shuffled", "kuhn, won games of an equilibrium"
 COMMAND = "python experiments/spiral.py"
 UNMEASURED = unmeasured(COMMAND)
 LATE = 50
