@@ -22,7 +22,7 @@ from sharpen.sample.law import GREEDY, SamplingLaw
 from sharpen.score.group import Groups
 from sharpen.score.judgment import Rubric, score_prompt
 from sharpen.select.judgments import Judged, Paired, Pairing, paired
-from sharpen.tasks.ratings import read_score
+from sharpen.tasks.ratings import MARKER, read_score
 from sharpen.tasks.splits import prompt_text
 from sharpen.tasks.task import Task, hidden
 
@@ -158,11 +158,12 @@ class Settings(Training):
     def plan(self) -> dict[str, Any]:
         """Derived numbers; tokens are upper bounds."""
         found = super().plan()
-        benches = 1 + bool(self.unseen)
-        each = self.judged * (3 + self.votes + 4)
-        found["samples_held_out"] += (1 + self.rounds) * benches * each
-        found["samples"] += (1 + self.rounds) * benches * each
-        found["tokens"] += (1 + self.rounds) * benches * each * self.max_new_tokens
+        # greedily, for the vote, bare, behind others' reasons where there are any, each side and both orders
+        each = 1 + self.votes + 1 + (MARKER not in self.prefill) + 4 * bool(self.comparisons)
+        tried = (1 + self.rounds) * (1 + bool(self.unseen)) * self.judged * each
+        found["samples_held_out"] += tried
+        found["samples"] += tried
+        found["tokens"] += tried * self.max_new_tokens
         return found
 
 
