@@ -9,13 +9,26 @@ file holds the commands, the base's checksum, per-round measures and per-questio
 from __future__ import annotations
 
 import argparse
-import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from launch import Arm, Settings, chosen, command, heading, mark_of, perform, side_by_side, today, write
+from launch import (
+    Arm,
+    Settings,
+    Study,
+    add,
+    chosen,
+    command,
+    heading,
+    mark_of,
+    perform,
+    seeds_of,
+    side_by_side,
+    today,
+    typed,
+)
 from regions import RESULTS
 from serve import serving
 
@@ -177,12 +190,6 @@ def packed(ends: Mapping[str, Mapping[str, float]], of: int) -> dict[str, Any]:
     return {"of": of, **digits}
 
 
-def given(args: argparse.Namespace) -> list[str]:
-    """What changes the result, as arguments."""
-    limits = [f"--seeds={args.seeds}"] * bool(args.seeds) + [f"--arms={args.arms}"] * bool(args.arms)
-    return [args.experiment, "--base", args.base, *limits]
-
-
 def main() -> None:
     """Command line."""
     parser = argparse.ArgumentParser(description=__doc__)
@@ -190,23 +197,19 @@ def main() -> None:
     parser.add_argument("--base", default="nano")
     parser.add_argument("--jobs", type=int, default=2)
     parser.add_argument("--runs", type=Path, default=Path("runs/experiments"))
-    parser.add_argument("--seeds", type=int, default=0, help="fewer or more than the experiment's own")
+    parser.add_argument("--seeds", type=seeds_of, help="fewer or more than the experiment's own; 3-4: those")
     parser.add_argument("--arms", default="", help="only these, separated by semicolons")
     args = parser.parse_args()
     experiment = with_base(args.base)[args.experiment]
     arms = chosen(parser, experiment.arms, args.arms)
-    seeds = range(args.seeds or experiment.seeds)
-    root = args.runs / args.base
-
-    def folder(name: str, seed: int) -> Path:
-        return root / name.replace(" ", "_").replace("/", "-").replace(",", "") / f"seed-{seed}"
-
-    url = ""
+    args.seeds = seeds = args.seeds or range(experiment.seeds)
+    study, url = Study(args.runs / args.base, seeds, args.jobs), ""
+    folder = study.folder
 
     def extra(arm: Arm, seed: int) -> Settings:
         if arm.served:
             return (f"api.url={url}",) if url else ()
-        return arm.after[1](folder(arm.after[0], seed), seed) if arm.after else ()
+        return study.extra(arm, seed)
 
     def one(job: tuple[Arm, int]) -> None:
         arm, seed = job
@@ -226,11 +229,11 @@ def main() -> None:
     result = {
         "experiment": args.experiment,
         "base": args.base,
-        "command": shlex.join(["python", "experiments/run.py", *given(args)]),
+        "command": typed("run", args, args.experiment),
         "date": today(),
         "runs": found,
     }
-    write(RESULTS / f"{args.experiment}-{args.base}.json", result)
+    add(RESULTS / f"{args.experiment}-{args.base}.json", result, experiment.arms)
 
 
 if __name__ == "__main__":
