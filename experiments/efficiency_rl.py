@@ -44,6 +44,7 @@ def arms(base: Path) -> tuple[Arm, ...]:
         "correctness alone": ("form=none",),
         "price 0.002": ("form=penalty", "per_token=0.002"),
         "SFT on the shortest": ("learn=shortest",),
+        "DPO, shortest against longest": ("learn=pairs", "optimizer.lr=5e-5"),
         "shuffled rewards": ("control=shuffled",),
     }
     return tuple(Arm(name, "self_efficiency_rl", (*settings, *more)) for name, more in kinds.items())

@@ -60,6 +60,7 @@ RECIPES: dict[str, RecipeEntry] = {
         RecipeEntry("b_star", "B-STaR: balanced exploration and exploitation", "2412.17256"),
         RecipeEntry("sharpening", "Sharpening: what the model itself finds likeliest", "2412.01951"),
         RecipeEntry("reinforce", "REINFORCE with the round's mean as baseline", ""),
+        RecipeEntry("dpo", "DPO, IPO, KTO on one's own attempts", "2305.18290"),
         RecipeEntry("rloo", "RLOO: REINFORCE, leave-one-out", "2402.14740"),
         RecipeEntry("grpo", "GRPO: group-relative policy optimization", "2402.03300"),
         RecipeEntry("ppo", "PPO with a value function", "1707.06347"),

@@ -7,7 +7,8 @@ docs/methods/self_efficiency.md.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
 from pydantic import Field, field_validator
@@ -15,6 +16,7 @@ from pydantic import Field, field_validator
 from sharpen.learn.advantages import Advantage
 from sharpen.learn.config import OptimizerConfig
 from sharpen.learn.policy_gradient import LossConfig
+from sharpen.learn.preference import Preference, PreferenceConfig
 from sharpen.learn.rollouts import rollouts
 from sharpen.measure.efficiency import inherent_efficiency
 from sharpen.recipes.policy_gradients import Compared, compared
@@ -56,8 +58,11 @@ class Settings(Compared):
     """Times the share of right answers to the question: brevity counts where it is solved."""
     per_token: Annotated[float, Field(ge=0)] = 0.001
     """form=penalty: the price of a token (mu)."""
-    learn: Literal["rewards", "shortest"] = "rewards"
-    """shortest is a baseline: supervised learning on the shortest right answer to each question."""
+    learn: Literal["rewards", "shortest", "pairs"] = "rewards"
+    """As baselines, shortest is supervised learning on the shortest right answer to each question, and pairs
+    is DPO, the shortest right answer preferred to the longest right one."""
+    preference: PreferenceConfig = PreferenceConfig(kind="dpo", beta=0.1)
+    """learn=pairs: the loss; it refers to the base."""
     advantage: Advantage = "group_mean"
     """What an attempt's reward is compared with, see grpo. Under group_zscore the weight of brevity cancels
     where all answers are right."""
@@ -128,6 +133,10 @@ def self_efficiency_rl(run: Run, config: Settings) -> None:
             rows = shortest(groups)
             learning = config.trained(config.epochs, max(1, len(rows)))
             state = run.learn(state, rows, learning)
+        elif config.learn == "pairs":
+            rows = run.annotate(base, extremes(groups), law=SamplingLaw())
+            learning = config.trained(config.epochs, max(2, len(rows)))
+            state = run.learn(state, rows, learning, objective=Preference(config.preference))
         else:
             kept = rollouts(with_brevity(groups, config.brevity), run.updates)
             kept = compared(run, kept, base, config, state.step)
@@ -155,12 +164,29 @@ def shortest(groups: Groups) -> list[Row]:
     """The shortest right attempt at each question, the first of equals, as a row."""
     from sharpen.learn.rows import row_of
 
+    return [row_of(groups[g].episodes[k]) for g, k, _ in ends(groups)]
+
+
+def extremes(groups: Groups) -> list[Row]:
+    """The shortest and the longest right attempt at each question as a pair, where they differ in length."""
+    from sharpen.learn.rows import row_of
+
     rows = []
-    for g, c in enumerate(groups.columns):
-        right = [(int(c.lengths[k]), k) for k in whole(c).nonzero()[0].tolist()]
-        if right:
-            rows.append(row_of(groups[g].episodes[min(right)[1]]))
+    for g, *sides in ends(groups):
+        lengths = [groups.columns[g].lengths[k] for k in sides]
+        for k, preferred in zip(sides, (1.0, 0.0), strict=True) if lengths[0] < lengths[1] else ():
+            scalars = {"preferred": preferred, "reward": preferred}
+            rows.append(replace(row_of(groups[g].episodes[k]), unit=f"pair-{g}", scalars=scalars))
     return rows
+
+
+def ends(groups: Groups) -> Iterator[tuple[int, int, int]]:
+    """Of each question with a right attempt: its place, the shortest right one and the longest, of equals the
+    first."""
+    for g, c in enumerate(groups.columns):
+        right = whole(c).nonzero()[0].tolist()
+        if right:
+            yield g, min(right, key=lambda k: int(c.lengths[k])), max(right, key=lambda k: int(c.lengths[k]))
 
 
 def weigh(run: Run, policy: Policy, config: Settings, name: str) -> None:

@@ -27,6 +27,7 @@ from sharpen.verbs.asking import Asking
 from sharpen.verbs.sampling import prompt_of
 
 if TYPE_CHECKING:
+    from sharpen.score.group import Groups
     from sharpen.verbs.run import Run
 
 FINAL = "final"
@@ -58,6 +59,31 @@ def pair_rows(policy: Policy, pairs: Iterable[Preference], asking: Asking) -> li
         for item, preferred in ((pair.chosen, 1.0), (pair.rejected, 0.0)):
             scalars = {"preferred": preferred, "reward": item.score}
             rows.append(replace(_row_of(policy, item, asking), scalars=scalars, unit=f"pair-{i}"))
+    return rows
+
+
+def answer_rows(groups: Groups) -> list[Row]:
+    """A row for each attempt of known verdict, of equal texts at a question the first, as
+    ``sharpen.learn.kto`` reads them: ``desirable`` is whether it is right. Beside each, in one unit, stands
+    the ``mismatched`` row of its answer under the next other question. Nothing where all are right, or none.
+    """
+    found = []
+    for group, row in zip(groups, groups.columns, strict=True):
+        first = {text: k for k, text in reversed(list(enumerate(row.texts)))}
+        known = [k for k in sorted(first.values()) if not row.judged[k].status.unknown]
+        found += [(row.task.id, group.episodes[k], row.judged[k].correct) for k in known]
+    if len({right for *_, right in found}) < 2:
+        return []
+    rows = []
+    for i, (task, episode, right) in enumerate(found):
+        own = row_of(episode)
+        rows.append(replace(own, scalars={"desirable": float(right)}, unit=f"answer-{i}"))
+        later = (found[(i + k) % len(found)] for k in range(1, len(found)))
+        other = next((e for name, e, _ in later if name != task), None)
+        if other is not None:
+            spans = (*(s for s in other.spans if s.sampled is None), *(s for s in episode.spans if s.sampled))
+            odd = row_of(replace(episode, spans=spans))
+            rows.append(replace(odd, scalars={"mismatched": 1.0}, unit=f"answer-{i}"))
     return rows
 
 

@@ -5,7 +5,7 @@ import pytest
 
 from sharpen.errors import SharpenError
 from sharpen.recipes.execute import execute
-from sharpen.recipes.self_efficiency_rl import Settings, shortest
+from sharpen.recipes.self_efficiency_rl import Settings, extremes, shortest
 from sharpen.runs.store import compare_exact
 from sharpen.sample.episode import Finish
 from sharpen.score.group import Group, Groups
@@ -27,12 +27,12 @@ def folder():
     return tiny.finished(NAME, pinned=False)
 
 
-def attempts(folder, r):
+def attempts(folder, r, n=4):
     """Right (and ended) or not, and sampled tokens of a round's attempts, ``(questions, samples)``."""
     said = stored(folder, f"round-{r:04d}/sample:0").to_pylist()
     right = stored(folder, f"round-{r:04d}/score:0")["correct"].to_pylist()
     whole = [ok and s["finish"] != "length" for ok, s in zip(right, said, strict=True)]
-    return np.array(whole).reshape(-1, 4), np.array([s["n_sampled"] for s in said]).reshape(-1, 4)
+    return np.array(whole).reshape(-1, n), np.array([s["n_sampled"] for s in said]).reshape(-1, n)
 
 
 def test_advantages_are_centred_and_not_divided():
@@ -112,6 +112,23 @@ def test_the_shortest_is_right_ended_and_the_first_of_equals():
     none = Group(task(), episodes[1:2], (verdict(0.0),))
     (row,) = shortest(Groups([group, none]))
     assert row.key == episodes[2].key
+    first, second = extremes(Groups([group, none]))
+    assert (first.key, second.key) == (episodes[2].key, episodes[0].key)
+    assert first.unit == second.unit
+    assert (first.scalars["preferred"], second.scalars["preferred"]) == (1, 0)
+    alike = Group(task(), (episodes[2], episodes[4]), (verdict(1.0), verdict(1.0)))
+    assert extremes(Groups([alike])) == []
+
+
+def test_the_shortest_is_preferred_to_the_longest_under_the_base(tmp_path):
+    few = ("queries=16", "samples=8", "max_new_tokens=64", "tasks=chain:level=1,min_ops=2,max_ops=3")
+    execute(NAME, settings(*SMALL, "learn=pairs", *few), tmp_path / "run")
+    (line,) = steps(tmp_path / "run", "learn").values()
+    right, lengths = attempts(tmp_path / "run", 1, 8)
+    pairs = sum(len(set(n[ok])) > 1 for ok, n in zip(right, lengths, strict=True))
+    assert line["inputs"]["objective"]["name"] == "preference"
+    assert line["result"]["rows"] == 2 * pairs > 0
+    assert line["metrics"][0]["losses"][0] == pytest.approx(np.log(2), abs=1e-4)
 
 
 def test_a_divided_advantage_is_warned_of(tmp_path):
