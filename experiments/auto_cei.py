@@ -1,9 +1,9 @@
 """Does a moving c1 pay? ``python experiments/auto_cei.py [--base nano] [--jobs 2] [--seeds 3]``
 
 Auto-CEI, and against it c1 fixed and walking at random for as many rounds of expert iteration, refusals paid
-the same or by another's length, expert iteration that cannot refuse, R-Tuning alone and after that, and
-supervised learning. Runs are those of ``run.py``: one that is finished is not run again, a stopped one is
-resumed. Writes ``results/auto_cei-BASE.json``, from which ``auto_cei_tables.py`` fills the page.
+the same or by another's length, expert iteration that cannot refuse, R-Tuning alone and after that,
+preferences (RLKF), and supervised learning. Runs are those of ``run.py``: one that is finished is not run
+again, a stopped one is resumed. Writes ``results/auto_cei-BASE.json``, from which ``auto_cei_tables.py`` fills the page.
 """
 
 from __future__ import annotations
@@ -47,6 +47,7 @@ def arms(model: str) -> tuple[Arm, ...]:
         arm("EI", "variant=ei"),
         arm("EI, then R-Tuning", "variant=ei_r_tuning"),
         arm("R-Tuning", "variant=r_tuning", free=True),
+        arm("RLKF", "variant=rlkf", free=True),
         arm("SFT", "variant=sft", free=True),
         arm("Auto-CEI, lambda 0.5", "lam=0.5", free=True),
     )

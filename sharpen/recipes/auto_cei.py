@@ -16,11 +16,14 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator, model_valida
 
 from sharpen.errors import SharpenError
 from sharpen.learn.config import LearnConfig, OptimizerConfig, decaying
+from sharpen.learn.preference import Preference, PreferenceConfig
 from sharpen.recipes.settings import Positive, Training
+from sharpen.sample.law import SamplingLaw
 from sharpen.score.refusal import PHRASES, Refusals, replies
 from sharpen.score.refusal_reward import Rule, Scale, rewarded, scale
 from sharpen.select.controls import gold_only
 from sharpen.select.curriculum import Climb, Curriculum, offsets
+from sharpen.select.preferences import by_score
 from sharpen.select.r_tuning import r_tuned
 from sharpen.select.resampling import NONE, all_refused, resampled
 from sharpen.tasks.registry import make
@@ -54,9 +57,16 @@ class Supervised(BaseModel):
 class Settings(Training):
     """Settings of Auto-CEI."""
 
-    variant: Literal["auto_cei", "ei", "ei_r_tuning", "r_tuning", "sft"] = "auto_cei"
+    variant: Literal["auto_cei", "ei", "ei_r_tuning", "r_tuning", "rlkf", "sft"] = "auto_cei"
     """auto_cei is the method; its baselines: ei is expert iteration that cannot refuse, ei_r_tuning that and
-    R-Tuning once at its end, r_tuning stops after the R-tuned start, sft before it."""
+    R-Tuning once at its end, r_tuning stops after the R-tuned start, sft before it; rlkf is DPO from the
+    R-tuned start, right answers preferred to refusals and these to wrong ones."""
+    preference: PreferenceConfig = PreferenceConfig(kind="dpo", beta=0.1)
+    """variant=rlkf: the loss."""
+    preference_lr: Annotated[float, Field(ge=0)] = 5e-5
+    """variant=rlkf: highest learning rate."""
+    per_query: Positive = 4
+    """variant=rlkf: pairs of a question, at most."""
     curriculum: Curriculum = "auto"
     """auto climbs; fixed leaves c1 where it starts, random_walk moves it up or down by chance, both until all
     rounds are used up."""
@@ -187,8 +197,8 @@ class Settings(Training):
 
     def learnings(self) -> int:
         """Trainings of the base, those on worked solutions aside."""
-        tunings = self.variant in ("auto_cei", "ei_r_tuning", "r_tuning")
-        return tunings + self.rounds * self.iterates
+        tunings = self.variant in ("auto_cei", "ei_r_tuning", "r_tuning", "rlkf")
+        return tunings + (self.variant == "rlkf") + self.rounds * self.iterates
 
     def sampled(self) -> dict[str, int]:
         """Attempts by purpose, for the plan: at most."""
@@ -228,10 +238,12 @@ def auto_cei(run: Run, config: Settings) -> None:
         seen = validated(run, policy, config, "sft")
     tau = config.temperature_of(seen.row["precision"])
     base = policy if config.restart == "sft" else base
-    if config.variant in ("auto_cei", "r_tuning"):
+    if config.variant in ("auto_cei", "r_tuning", "rlkf"):
         policy, seen = tuned(run, base, policy, config, "r_tuning")
     if config.iterates:
         policy = improved(run, Iteration(base, config, config.scale_of(seen), tau), policy, seen)
+    if config.variant == "rlkf":
+        policy = preferring(run, policy, config)
     if config.variant == "ei_r_tuning":
         policy, _ = tuned(run, base, policy, config, "r_tuning")
     with run.scope("final"):  # the one time that test questions meet a trained policy
@@ -257,6 +269,23 @@ def tuned(run: Run, base: Policy, sampler: Policy, config: Settings, name: str) 
             run.learner(base, config.optimizer), chosen, config.learning(), asking=config.asking
         )
         return state.policy, validated(run, state.policy, config, name)
+
+
+def preferring(run: Run, policy: Policy, config: Settings) -> Policy:
+    """The policy after DPO on its own attempts, worth 1 (right), 0 (refused) or -1 (wrong)."""
+    from sharpen.verbs.learning import pair_rows
+
+    with run.scope("rlkf"):
+        groups = attempted(run, policy, config)
+        said = replies(groups, config.refusals)
+        paid = rewarded(groups, said, 0.0, 0.0, rule="constant", stream=run.stream("none"))
+        pairs = by_score(paid, run.stream("pairs"), per_query=config.per_query)
+        run.log("pairs", pairs.ledger)
+        rows = run.annotate(policy, pair_rows(policy, pairs, config.asking), law=SamplingLaw())
+        state = run.learner(policy, OptimizerConfig(lr=config.preference_lr, warmup_steps=10))
+        policy = run.learn(state, rows, config.learning(), objective=Preference(config.preference)).policy
+        validated(run, policy, config, "rlkf")
+        return policy
 
 
 def attempted(run: Run, policy: Policy, config: Settings) -> Groups:

@@ -7,12 +7,13 @@ import numpy as np
 import pytest
 
 from sharpen.errors import SharpenError
-from sharpen.recipes.auto_cei import Found, Iteration, Settings, expert_iteration, settled
+from sharpen.recipes.auto_cei import Found, Iteration, Settings, expert_iteration, preferring, settled
 from sharpen.recipes.execute import execute
 from sharpen.runs.journal import Journal
 from sharpen.runs.store import compare_exact
 from sharpen.sample.fake import FakeEngine
 from sharpen.score.refusal_reward import Scale
+from sharpen.tasks.registry import make
 from sharpen.verbs.run import Run
 from tests import tiny
 from tests.tiny import Told, cut_before, rounds, steps, stored
@@ -223,6 +224,28 @@ def test_a_policy_that_has_given_up_is_told(tmp_path):
     assert any("always refused" in text for text in told.warnings)
     row = rounds(folder, "attempts")[0]
     assert (row["all_refused"], row["kept"], row["wrong"]) == (1, row["sampled"], 0)
+
+
+def test_rlkf_prefers_right_answers_to_refusals_and_these_to_wrong_ones(tmp_path):
+    source = make("order:level=1,min_letters=2,max_letters=6")
+    known = {str(t.prompt).strip(): t for t in source.take("train", 40)}
+    count = iter(range(10**6))
+
+    def script(request):
+        prompt = policy.tokenizer.decode(request.tokens.tolist()).strip()
+        said = ("Answer: 0", "Sorry, I don't know.", known[prompt].solution if prompt in known else "")
+        return said[next(count) % 3]
+
+    run = begin(tmp_path, script)
+    policy = run.policy("nano")
+    after = preferring(run, policy, settings(*SMALL, "samples=3", "steps=2"))
+    run.journal.close()
+    assert after.version != policy.version
+    assert rounds(tmp_path / "run", "pairs")[0]["pairs"] == 4 * 3  # of three kinds, three pairs a question
+    (line,) = steps(tmp_path / "run", "learn").values()
+    assert line["inputs"]["objective"]["name"] == "preference"
+    (said,) = steps(tmp_path / "run", "annotate").values()
+    assert said["inputs"]["policy"] == policy.version
 
 
 def test_where_all_is_wrong_nothing_is_learnt_and_the_policy_stays(tmp_path):
