@@ -3,7 +3,8 @@
 Auto-CEI, and against it c1 fixed and walking at random for as many rounds of expert iteration, refusals paid
 the same or by another's length, expert iteration that cannot refuse, R-Tuning alone and after that,
 preferences (RLKF), and supervised learning. Runs are those of ``run.py``: one that is finished is not run
-again, a stopped one is resumed. Writes ``results/auto_cei-BASE.json``, from which ``auto_cei_tables.py`` fills the page.
+again, a stopped one is resumed. Writes ``results/auto_cei-BASE.json``, from which ``auto_cei_tables.py``
+fills the page.
 """
 
 from __future__ import annotations
