@@ -14,8 +14,7 @@ from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
-from launch import Arm, Settings, Study, add, arguments, chosen, today, typed
-from regions import RESULTS
+from launch import Arm, Settings, arguments, chosen, study_of
 
 from sharpen.recipes.auto_cei import Settings as AutoCEI
 from sharpen.runs.manifest import read_manifest
@@ -78,17 +77,9 @@ def main() -> None:
     args = parser.parse_args()
     compared = chosen(parser, arms(args.base), args.arms)
     needed = chosen(parser, arms(args.base), OURS) if any(arm.after for arm in compared) else ()
-    study = Study(args.runs / args.base / "auto_cei", args.seeds, args.jobs)
+    study = study_of("auto_cei", args)
     study.perform(needed, compared)
-    result = {
-        "experiment": "auto_cei",
-        "base": args.base,
-        "command": typed("auto_cei", args),
-        "date": today(),
-        "lambda": AutoCEI().lam,
-        "runs": study.told(compared, collect),
-    }
-    add(RESULTS / f"auto_cei-{args.base}.json", result, arms(args.base))
+    study.record(args, arms(args.base), **{"lambda": AutoCEI().lam}, runs=study.told(compared, collect))
 
 
 if __name__ == "__main__":

@@ -3,19 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import NamedTuple
 
 import numpy as np
 from auto_cei import OURS
-from numpy.typing import NDArray
-from regions import RESULTS, Row, from_result, markdown
+from compared import Interval, Values, by_base, names, of, span
+from regions import Row, markdown
 
 from sharpen.measure.reliability import f_score
 from sharpen.measure.separation import spearman
 from sharpen.runs.streams import stream
-
-Values = NDArray[np.float64]
-Interval = tuple[float, float, float]
 
 FIXED, RANDOM, SHUFFLED, EI = "c1 fixed", "c1 at random", "lengths shuffled", "EI"
 WITHHELD = "EI, its least certain answers withheld"
@@ -26,16 +24,6 @@ class Answers(NamedTuple):
 
     right: Values
     given: Values
-
-
-def of(found: Row, arm: str) -> list[Row]:
-    """An arm's runs, by seed."""
-    return [run for run in found["runs"] if run["arm"] == arm]
-
-
-def names(found: Row) -> list[str]:
-    """The arms that were run, in order."""
-    return list(dict.fromkeys(run["arm"] for run in found["runs"]))
 
 
 def column(runs: Sequence[Row], name: str) -> Values:
@@ -84,11 +72,6 @@ def difference(a: Answers, b: Answers, lam: float) -> Interval:
     """f of the first minus f of the second, paired by seed and question, with its 95 % interval."""
     low, high = np.quantile(replicates(a, lam) - replicates(b, lam), [0.025, 0.975])
     return float(np.mean(scores(a, lam)) - np.mean(scores(b, lam))), float(low), float(high)
-
-
-def span(found: Interval) -> str:
-    """A difference of f in hundredths."""
-    return "{:+.1f} ({:+.1f} to {:+.1f})".format(*(100 * x for x in found))
 
 
 def last(run: Row, name: str) -> Row:
@@ -215,8 +198,5 @@ KINDS: dict[str, Callable[[Row], str]] = {
     "auto_cei_climb": climbs,
 }
 
-
-def region(kind: str, base: str) -> str:
-    """The body of a region."""
-    path = RESULTS / f"auto_cei-{base}.json"
-    return from_result(path, f"python experiments/auto_cei.py --base {base}", KINDS[kind])
+region = partial(by_base, "auto_cei", KINDS)
+"""The body of a region, by its kind and base."""

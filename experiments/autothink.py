@@ -16,8 +16,7 @@ from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
-from launch import Arm, Settings, Study, add, arguments, chosen, today, typed, warmed
-from regions import RESULTS
+from launch import Arm, Settings, arguments, chosen, study_of, warmed
 
 from sharpen.recipes.autothink import Settings as AutoThink
 from sharpen.runs.manifest import read_manifest
@@ -109,17 +108,11 @@ def main() -> None:
     needed = {arm.after[0] for arm in compared if arm.after}
     before = [arm for arm in bases(args.base) if arm.name in needed]
     after = [arm for arm in again(compared) if arm.after[0] in {*needed, *(a.name for a in compared)}]
-    study = Study(args.runs / args.base / "autothink", args.seeds, args.jobs)
+    study = study_of("autothink", args)
     study.perform(before, compared, after)
-    result = {
-        "experiment": "autothink",
-        "base": args.base,
-        "command": typed("autothink", args),
-        "date": today(),
-        "runs": study.told(compared, collect),
-        "again": study.told(after, collect),
-    }
-    add(RESULTS / f"autothink-{args.base}.json", result, [*arms(), *again(arms())])
+    study.record(
+        args, [*arms(), *again(arms())], runs=study.told(compared, collect), again=study.told(after, collect)
+    )
 
 
 if __name__ == "__main__":

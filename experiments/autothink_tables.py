@@ -3,26 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 
 import numpy as np
-from numpy.typing import NDArray
-from regions import RESULTS, Row, from_result, markdown
+from compared import Values, by_base, difference, of, span
+from regions import Row, markdown
 
-from sharpen.measure.intervals import hierarchical_bootstrap
-from sharpen.runs.streams import stream
-
-Values = NDArray[np.float64]
 Place = tuple[str, str, str]
 """Arm, which count of its runs (the 0th is of the base, -1 the last), mode."""
 
+interval = partial(difference, "autothink")
 OURS, FREE, THINKING, DIRECT = "autothink", "free", "thinking", "direct"
 REFERENCE: Place = (OURS, "0", THINKING)
 MARGIN, AGAIN = 2.0, ", again"
-
-
-def of(found: Row, arm: str) -> list[Row]:
-    """An arm's runs, by seed."""
-    return [run for run in found["runs"] if run["arm"] == arm]
 
 
 def column(run: Row, at: str, mode: str, name: str) -> Values:
@@ -49,17 +42,6 @@ def best_forced(found: Row, arm: str = OURS) -> Mapping[str, Values]:
         thinks[at] = held["right"][THINKING][at].mean() > held["right"][DIRECT][at].mean()
     chosen = {n: np.where(thinks, v[THINKING], v[DIRECT]) for n, v in held.items()}
     return {**chosen, "thinking": thinks.astype(float)}
-
-
-def interval(values: Values, name: str) -> tuple[float, float, float]:
-    """A difference with its 95 % interval over seeds and questions."""
-    mean, low, high = hierarchical_bootstrap(values, stream=stream("autothink", name), n=2000)
-    return mean, low, high
-
-
-def span(found: tuple[float, float, float]) -> str:
-    """An interval in percent or points."""
-    return "{:+.1f} ({:+.1f} to {:+.1f})".format(*(100 * x for x in found))
 
 
 def told(found: Row, place: Place, name: str) -> list[float | None]:
@@ -203,8 +185,5 @@ def levels(found: Row) -> str:
 
 KINDS: dict[str, Callable[[Row], str]] = {"autothink": frontier, "autothink_levels": levels}
 
-
-def region(kind: str, base: str) -> str:
-    """The body of a region."""
-    path = RESULTS / f"autothink-{base}.json"
-    return from_result(path, f"python experiments/autothink.py --base {base}", KINDS[kind])
+region = partial(by_base, "autothink", KINDS)
+"""The body of a region, by its kind and base."""

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
-from regions import Row
+from regions import RESULTS, Row
 
 from sharpen.runs.manifest import read_manifest
 
@@ -114,6 +114,11 @@ def seeds_of(text: str) -> range:
     return range(int(found[1] or 0), int(found[2]) + bool(found[1]))
 
 
+def study_of(name: str, args: Namespace) -> Study:
+    """The study that the arguments describe."""
+    return Study(args.runs / args.base / name, args.seeds, args.jobs)
+
+
 def arguments(about: str | None, *, base: str, seeds: int) -> ArgumentParser:
     """The options of every study of arms and seeds."""
     parser = ArgumentParser(description=about)
@@ -151,6 +156,12 @@ class Study:
 
         for arms in phases:
             side_by_side([(arm, seed) for seed in self.seeds for arm in arms], self.jobs, one)
+
+    def record(self, args: Namespace, arms: Sequence[Arm], **told: Any) -> None:
+        """Write the result file ``NAME-BASE.json``, named like the study's folder; see ``joined``."""
+        name = self.root.name
+        head = {"experiment": name, "base": args.base, "command": typed(name, args), "date": today()}
+        add(RESULTS / f"{name}-{args.base}.json", {**head, **told}, arms)
 
     def told(self, arms: Sequence[Arm], collect: Callable[[Path], dict[str, Any]]) -> list[Row]:
         """What a result file keeps of every run: its arm, its heading, its command, what is collected."""

@@ -13,8 +13,7 @@ from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
-from launch import Arm, Study, add, arguments, chosen, today, typed
-from regions import RESULTS
+from launch import Arm, arguments, chosen, study_of
 
 from sharpen.recipes.self_evolution import Settings as Self
 from sharpen.runs.manifest import read_manifest
@@ -85,16 +84,9 @@ def main() -> None:
     parser = arguments(__doc__, base="nano", seeds=SEEDS)
     args = parser.parse_args()
     compared = chosen(parser, arms(args.base), args.arms)
-    study = Study(args.runs / args.base / "self_evolution", args.seeds, args.jobs)
+    study = study_of("self_evolution", args)
     study.perform(compared)
-    result = {
-        "experiment": "self_evolution",
-        "base": args.base,
-        "command": typed("self_evolution", args),
-        "date": today(),
-        "runs": study.told(compared, collect),
-    }
-    add(RESULTS / f"self_evolution-{args.base}.json", result, arms(args.base))
+    study.record(args, arms(args.base), runs=study.told(compared, collect))
 
 
 if __name__ == "__main__":

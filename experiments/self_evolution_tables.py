@@ -2,31 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
+from functools import partial
 
 import numpy as np
-from numpy.typing import NDArray
-from regions import RESULTS, Row, from_result, markdown
+from compared import Values, by_base, difference, mean, names, of, span, sure
+from regions import Row, markdown
 from self_evolution import BLIND, META, OURS, PAIRS, SHUFFLED
 
-from sharpen.measure.intervals import hierarchical_bootstrap
 from sharpen.measure.refinement import filter_purity, refined_accuracy
-from sharpen.runs.streams import stream
 
-Values = NDArray[np.float64]
+interval = partial(difference, "self_evolution")
 DIRECT, REFINED = "greedy", "self_feedback"
 INFORMED = 0.2
 """TPR - FPR of verdicts above which a filter should help."""
-
-
-def of(found: Row, arm: str) -> list[Row]:
-    """An arm's runs, by seed."""
-    return [run for run in found["runs"] if run["arm"] == arm]
-
-
-def names(found: Row) -> list[str]:
-    """The arms that were run, in order."""
-    return list(dict.fromkeys(run["arm"] for run in found["runs"]))
 
 
 def stages(run: Row) -> list[str]:
@@ -58,22 +47,6 @@ def numbers(found: Row, arm: str, name: str, stage: str, column: str) -> list[fl
         if row["name"] == name and row.get("stage", f"round {row['round']}") == stage
     ]
     return [row[column] for row in rows if row.get(column) is not None]
-
-
-def mean(values: Sequence[float], form: str = ".1f", scale: float = 100) -> str:
-    """The mean for a table, ``-`` of nothing."""
-    return format(scale * float(np.mean(values)), form) if len(values) else "-"
-
-
-def interval(values: Values, name: str) -> tuple[float, float, float]:
-    """A difference with its 95 % interval over seeds and questions."""
-    m, low, high = hierarchical_bootstrap(values, stream=stream("self_evolution", name), n=2000)
-    return m, low, high
-
-
-def span(found: tuple[float, float, float]) -> str:
-    """An interval in points."""
-    return "{:+.1f} ({:+.1f} to {:+.1f})".format(*(100 * x for x in found))
 
 
 def arms(found: Row) -> str:
@@ -118,8 +91,9 @@ def verdict(found: Row) -> str:
     def against(arm: str, what: str) -> None:
         if arm in known:
             gap = interval(end - right(found, arm, DIRECT), f"claim {arm}")
-            sure = "above 0" if gap[1] > 0 else "below 0" if gap[2] < 0 else "the interval holds 0"
-            lines.append(f"- {what}: {span(gap)} points, **{'met' if gap[0] > 0 else 'not met'}** ({sure}).")
+            lines.append(
+                f"- {what}: {span(gap)} points, **{'met' if gap[0] > 0 else 'not met'}** ({sure(gap)})."
+            )
 
     against(PAIRS, "Direct accuracy above supervised learning on the same pairs")
     against(META, "Direct accuracy above meta-skills alone")
@@ -220,8 +194,5 @@ KINDS: dict[str, Callable[[Row], str]] = {
     "self_evolution_inference": inference,
 }
 
-
-def region(kind: str, base: str) -> str:
-    """The body of a region."""
-    path = RESULTS / f"self_evolution-{base}.json"
-    return from_result(path, f"python experiments/self_evolution.py --base {base}", KINDS[kind])
+region = partial(by_base, "self_evolution", KINDS)
+"""The body of a region, by its kind and base."""

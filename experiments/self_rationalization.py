@@ -13,8 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pyarrow.parquet as pq
-from launch import Arm, Settings, Study, add, arguments, chosen, today, typed
-from regions import RESULTS
+from launch import Arm, Settings, arguments, chosen, study_of
 
 from sharpen.recipes.self_rationalization import Settings as SRE
 from sharpen.runs.manifest import read_manifest
@@ -90,16 +89,9 @@ def main() -> None:
     args = parser.parse_args()
     compared = chosen(parser, arms(args.base), args.arms)
     first = [arm for arm in seeds(args.base)[:1] if any(a.after for a in compared)]
-    study = Study(args.runs / args.base / "self_rationalization", args.seeds, args.jobs)
+    study = study_of("self_rationalization", args)
     study.perform(first, compared)
-    result = {
-        "experiment": "self_rationalization",
-        "base": args.base,
-        "command": typed("self_rationalization", args),
-        "date": today(),
-        "runs": study.told(compared, collect),
-    }
-    add(RESULTS / f"self_rationalization-{args.base}.json", result, arms(args.base))
+    study.record(args, arms(args.base), runs=study.told(compared, collect))
 
 
 if __name__ == "__main__":

@@ -3,29 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import partial
 
 import numpy as np
-from numpy.typing import NDArray
-from regions import RESULTS, Row, from_result, markdown
+from compared import Values, by_base, difference, mean, names, of, span, sure
+from regions import Row, markdown
 from self_rationalization import OURS, SEED
 
-from sharpen.measure.intervals import hierarchical_bootstrap
-from sharpen.runs.streams import stream
-
-Values = NDArray[np.float64]
+interval = partial(difference, "self_rationalization")
 SETS = ("seen", "unseen")
 BLIND = ("majority", "meta-judge")
 RIVALS = ("SFT on the chosen", "SFT on best of N", "scores alone", *BLIND)
-
-
-def of(found: Row, arm: str) -> list[Row]:
-    """An arm's runs, by seed."""
-    return [run for run in found["runs"] if run["arm"] == arm]
-
-
-def names(found: Row) -> list[str]:
-    """The arms that were run, in order."""
-    return list(dict.fromkeys(run["arm"] for run in found["runs"]))
 
 
 def last(run: Row) -> int:
@@ -52,27 +40,11 @@ def numbers(found: Row, arm: str, name: str, on: str, column: str, at: int = -1)
     return [v for v in told if v is not None]
 
 
-def mean(values: Sequence[float], form: str = ".1f", scale: float = 100) -> str:
-    """The mean over seeds, ``-`` of nothing."""
-    return format(scale * float(np.mean(values)), form) if len(values) else "-"
-
-
 def spread(values: Sequence[float], form: str = ".3f") -> str:
     """The mean over seeds with the lowest and the highest."""
     if not len(values):
         return "-"
     return f"{np.mean(values):{form}} ({min(values):{form}} to {max(values):{form}})"
-
-
-def interval(values: Values, name: str) -> tuple[float, float, float]:
-    """A difference with its 95 % interval over seeds and items."""
-    m, low, high = hierarchical_bootstrap(values, stream=stream("self_rationalization", name), n=2000)
-    return m, low, high
-
-
-def span(found: tuple[float, float, float]) -> str:
-    """An interval in points."""
-    return "{:+.1f} ({:+.1f} to {:+.1f})".format(*(100 * x for x in found))
 
 
 def arms(found: Row) -> str:
@@ -110,8 +82,7 @@ def verdict(found: Row) -> str:
         rivals |= {arm: exact(found, arm, on) for arm in RIVALS if arm in names(found)}
         for arm, other in rivals.items():
             gap = interval(end - other, f"claim {on} {arm}")
-            sure = "above 0" if gap[1] > 0 else "below 0" if gap[2] < 0 else "the interval holds 0"
-            lines.append(f"- {OURS} minus {arm}, {on} criteria: {span(gap)} points exact ({sure}).")
+            lines.append(f"- {OURS} minus {arm}, {on} criteria: {span(gap)} points exact ({sure(gap)}).")
     return "\n".join(lines)
 
 
@@ -186,8 +157,5 @@ KINDS: dict[str, Callable[[Row], str]] = {
     "self_rationalization_judges": judges,
 }
 
-
-def region(kind: str, base: str) -> str:
-    """The body of a region."""
-    path = RESULTS / f"self_rationalization-{base}.json"
-    return from_result(path, f"python experiments/self_rationalization.py --base {base}", KINDS[kind])
+region = partial(by_base, "self_rationalization", KINDS)
+"""The body of a region, by its kind and base."""

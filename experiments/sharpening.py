@@ -15,8 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import pyarrow.parquet as pq
-from launch import Arm, Study, add, arguments, chosen, today, typed, warmed
-from regions import RESULTS
+from launch import Arm, arguments, chosen, study_of, warmed
 
 from sharpen.runs.manifest import read_manifest
 from sharpen.runs.store import unit_files
@@ -82,16 +81,9 @@ def main() -> None:
     args = parser.parse_args()
     compared = chosen(parser, arms(), args.arms)
     needed = {arm.after[0] for arm in compared if arm.after}
-    study = Study(args.runs / args.base / "sharpening", args.seeds, args.jobs)
+    study = study_of("sharpening", args)
     study.perform([arm for arm in bases(args.base) if arm.name in needed], compared)
-    result = {
-        "experiment": "sharpening",
-        "base": args.base,
-        "command": typed("sharpening", args),
-        "date": today(),
-        "runs": study.told(compared, collect),
-    }
-    add(RESULTS / f"sharpening-{args.base}.json", result, arms())
+    study.record(args, arms(), runs=study.told(compared, collect))
 
 
 if __name__ == "__main__":

@@ -3,24 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 
 import numpy as np
-from numpy.typing import NDArray
-from regions import RESULTS, Row, from_result, markdown
+from compared import Values, by_base, difference, of, span
+from regions import Row, markdown
 
-from sharpen.measure.intervals import hierarchical_bootstrap
-from sharpen.runs.streams import stream
-
-Values = NDArray[np.float64]
+interval = partial(difference, "sharpening")
 OURS, ANTI = "SFT", "anti-aligned"
 HELD, KEPT = "held_out", 0.5
 """Which questions are told of, and the share of best-of-N's gain that should be kept."""
 PICKS = {"best_loglik": "loglik", "best_lennorm": "lennorm", "best_majority": "majority"}
-
-
-def of(found: Row, arm: str) -> list[Row]:
-    """An arm's runs, by seed."""
-    return [run for run in found["runs"] if run["arm"] == arm]
 
 
 def names(found: Row, *, anti: bool) -> list[str]:
@@ -46,16 +39,6 @@ def mean(values: Sequence[float | None], form: str = ".2f", scale: float = 1.0) 
     """The mean for a table, empty where one is missing."""
     known = [v for v in values if v is not None]
     return format(scale * float(np.mean(known)), form) if known and len(known) == len(values) else ""
-
-
-def interval(values: Values, name: str) -> tuple[float, float, float]:
-    """A difference with its 95 % interval over seeds and questions."""
-    return hierarchical_bootstrap(values, stream=stream("sharpening", name), n=2000)
-
-
-def span(found: tuple[float, float, float]) -> str:
-    """An interval in points."""
-    return "{:+.1f} ({:+.1f} to {:+.1f})".format(*(100 * x for x in found))
 
 
 def lines(found: Row, *, anti: bool) -> tuple[list[str], list[list[str]]]:
@@ -203,8 +186,5 @@ KINDS: dict[str, Callable[[Row], str]] = {
     "sharpening_trained": transductive,
 }
 
-
-def region(kind: str, base: str) -> str:
-    """The body of a region."""
-    path = RESULTS / f"sharpening-{base}.json"
-    return from_result(path, f"python experiments/sharpening.py --base {base}", KINDS[kind])
+region = partial(by_base, "sharpening", KINDS)
+"""The body of a region, by its kind and base."""

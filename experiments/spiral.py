@@ -11,8 +11,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from launch import Arm, Study, add, arguments, chosen, today, typed
-from regions import RESULTS
+from launch import Arm, arguments, chosen, study_of
 
 from sharpen.measure.exploitability import resampled, tabulate
 from sharpen.recipes.spiral import Settings as Spiral
@@ -92,17 +91,9 @@ def main() -> None:
     parser = arguments(__doc__, base="nano", seeds=SEEDS)
     args = parser.parse_args()
     compared = chosen(parser, arms(args.base), args.arms)
-    study = Study(args.runs / args.base / "spiral", args.seeds, args.jobs)
+    study = study_of("spiral", args)
     study.perform(compared)
-    result = {
-        "experiment": "spiral",
-        "base": args.base,
-        "command": typed("spiral", args),
-        "date": today(),
-        "known": known(Spiral().replies),
-        "runs": study.told(compared, collect),
-    }
-    add(RESULTS / f"spiral-{args.base}.json", result, arms(args.base))
+    study.record(args, arms(args.base), known=known(Spiral().replies), runs=study.told(compared, collect))
 
 
 if __name__ == "__main__":

@@ -9,6 +9,7 @@ import pytest
 sys.path.insert(0, str(Path(__file__).parent.parent / "experiments"))
 import auto_cei
 import auto_cei_tables as tables
+import regions
 import tables as pages
 from launch import heading
 
@@ -97,7 +98,7 @@ def test_where_the_climb_went():
 
 
 def test_without_a_result_the_page_says_how_it_is_made(monkeypatch, tmp_path):
-    monkeypatch.setattr(tables, "RESULTS", tmp_path)
+    monkeypatch.setattr(regions, "RESULTS", tmp_path)
     for kind in tables.KINDS:
         told = pages.region(f"{kind}-nano-x")
         assert told == "Not measured yet: run `python experiments/auto_cei.py --base nano-x`."

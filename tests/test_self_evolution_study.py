@@ -4,6 +4,7 @@ import sys
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parent.parent / "experiments"))
+import regions
 import self_evolution as study
 import self_evolution_tables as tables
 import tables as pages
@@ -98,7 +99,7 @@ def test_a_run_is_collected_question_by_question():
 
 
 def test_unmeasured_regions_name_their_command(monkeypatch, tmp_path):
-    monkeypatch.setattr(tables, "RESULTS", tmp_path)
+    monkeypatch.setattr(regions, "RESULTS", tmp_path)
     for kind in tables.KINDS:
         assert "python experiments/self_evolution.py --base none" in pages.region(f"{kind}-none")
 

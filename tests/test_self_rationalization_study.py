@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 sys.path.insert(0, str(Path(__file__).parent.parent / "experiments"))
+import regions
 import self_rationalization as study
 import self_rationalization_tables as tables
 import tables as pages
@@ -70,7 +71,7 @@ def test_round_by_round():
 
 
 def test_without_a_result_the_page_says_how_it_is_made(monkeypatch, tmp_path):
-    monkeypatch.setattr(tables, "RESULTS", tmp_path)
+    monkeypatch.setattr(regions, "RESULTS", tmp_path)
     for kind in tables.KINDS:
         told = pages.region(f"{kind}-none")
         assert told == "Not measured yet: run `python experiments/self_rationalization.py --base none`."
