@@ -145,8 +145,9 @@ def test_exchanged_pairs_have_the_other_answer():
         assert all(source.steps(other, other.solution))
         assert source.exchanged(other).prompt == task.prompt
         assert source.exchanged(other).solution == task.solution
+    alone = make("grading:level=2")
     with pytest.raises(SharpenError, match="pairs=true"):
-        make("grading:level=2").exchanged(task)
+        alone.exchanged(alone.take("test", 1)[0])
 
 
 def test_defects_that_a_judgment_names():
