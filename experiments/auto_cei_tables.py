@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 import numpy as np
 from auto_cei import OURS
-from compared import Interval, Values, by_base, names, of, span
+from compared import Interval, Values, by_base, dated, names, of, span
 from regions import Row, markdown
 
 from sharpen.measure.reliability import f_score
@@ -188,7 +188,7 @@ def caption(found: Row) -> str:
     return (
         "Percent, means over seeds; 95 % intervals by bootstrap over seeds and questions. "
         f"`{found['command']}`, {len(runs)} seeds, {n} held-out questions, base {found['base']} "
-        f"({runs[0]['base'][:8]}), {found['date']}; a run of Auto-CEI took {minutes:.0f} minutes on a thread."
+        f"({runs[0]['base'][:8]}), {dated(found)}; a run of Auto-CEI took {minutes:.0f} minutes on a thread."
     )
 
 

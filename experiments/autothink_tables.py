@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 
 import numpy as np
-from compared import Values, by_base, difference, of, span
+from compared import Values, by_base, dated, difference, of, span
 from regions import Row, markdown
 
 Place = tuple[str, str, str]
@@ -159,7 +159,7 @@ def caption(found: Row) -> str:
     return (
         "Means over seeds; changes against the base made to think, paired by question, with a 95 % interval "
         f"(bootstrap over seeds and questions). `{found['command']}`, {seeds} seeds, {n} held-out questions, "
-        f"{found['date']}."
+        f"{dated(found)}."
     )
 
 

@@ -49,6 +49,16 @@ def mean(values: Sequence[float], form: str = ".1f", scale: float = 100) -> str:
     return format(scale * float(np.mean(values)), form) if len(values) else "-"
 
 
+def dated(found: Row) -> str:
+    """The date of a result; where its runs are of several versions of the package, which made which arm."""
+    made: dict[str, list[str]] = {}
+    for run in found["runs"]:
+        arms = made.setdefault(run["code"][:8], [])
+        arms += [run["arm"]] * (run["arm"] not in arms)
+    told = "; ".join(f"{code} made {' · '.join(arms)}" for code, arms in made.items())
+    return f"{found['date']}" + (f" (versions of the package: {told})" if len(made) > 1 else "")
+
+
 def by_base(study: str, kinds: Kinds, kind: str, base: str) -> str:
     """The body of a region that a study's result on a base fills."""
     path = regions.RESULTS / f"{study}-{base}.json"

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from functools import partial
 
 import numpy as np
-from compared import Values, by_base, difference, mean, names, of, span, sure
+from compared import Values, by_base, dated, difference, mean, names, of, span, sure
 from regions import Row, markdown
 from self_evolution import BLIND, META, OURS, PAIRS, SHUFFLED
 
@@ -184,7 +184,7 @@ def caption(found: Row) -> str:
     return (
         "Means over seeds; differences are paired by seed and question, with a 95 % interval (bootstrap over "
         f"both). `{found['command']}`, {seeds} seed{'s' * (seeds != 1)}, {n} held-out questions, base "
-        f"{found['base']} ({run['base'][:8]}), {found['date']}."
+        f"{found['base']} ({run['base'][:8]}), {dated(found)}."
     )
 
 

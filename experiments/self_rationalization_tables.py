@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from functools import partial
 
 import numpy as np
-from compared import Values, by_base, difference, mean, names, of, span, sure
+from compared import Values, by_base, dated, difference, mean, names, of, span, sure
 from regions import Row, markdown
 from self_rationalization import OURS, SEED
 
@@ -147,7 +147,7 @@ def caption(found: Row) -> str:
     return (
         "Means over seeds; Pearson with the lowest and the highest seed; differences are paired by seed and "
         f"item, with a 95 % interval (bootstrap over both). `{found['command']}`, {count} "
-        f"seed{'s' * (count != 1)}, {n} held-out items a set, base {found['base']}, {found['date']}."
+        f"seed{'s' * (count != 1)}, {n} held-out items a set, base {found['base']}, {dated(found)}."
     )
 
 

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 
 import numpy as np
-from compared import Values, by_base, difference, of, span
+from compared import Values, by_base, dated, difference, of, span
 from regions import Row, markdown
 
 interval = partial(difference, "sharpening")
@@ -175,7 +175,7 @@ def caption(found: Row) -> str:
     n = len(runs[0]["counts"]["base"]["greedy"])
     return (
         f"Means over {len(runs)} seeds and {n} held-out questions, 95 % intervals by a bootstrap over both. "
-        f"`{found['command']}`, {found['date']}."
+        f"`{found['command']}`, {dated(found)}."
     )
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
+from compared import dated, names, of
 from numpy.typing import NDArray
 from regions import RESULTS, Row, markdown, regions_of, unmeasured
 
@@ -20,30 +21,20 @@ LATE = 50
 """How many of the last rounds lengths, invalid moves and gradients are told of."""
 
 
-def runs(found: Row, arm: str) -> list[Row]:
-    """An arm's runs, by seed."""
-    return [run for run in found["runs"] if run["arm"] == arm]
-
-
-def arms(found: Row) -> list[str]:
-    """The arms that were run."""
-    return list(dict.fromkeys(run["arm"] for run in found["runs"]))
-
-
-def of(game: str, found: Row) -> list[str]:
+def on(game: str, found: Row) -> list[str]:
     """The arms of a game."""
-    return [arm for arm in arms(found) if arm.startswith(f"{game},")]
+    return [arm for arm in names(found) if arm.startswith(f"{game},")]
 
 
 def ends(found: Row, arm: str, name: str) -> tuple[list[float], list[float]]:
     """A measure of the first and of the last contest, by seed."""
-    first, last = ([run["contests"][i].get(name, np.nan) for run in runs(found, arm)] for i in (0, -1))
+    first, last = ([run["contests"][i].get(name, np.nan) for run in of(found, arm)] for i in (0, -1))
     return first, last
 
 
 def late(found: Row, arm: str, name: str) -> list[float]:
     """A curve's mean over the last rounds, by seed."""
-    return [float(np.mean(run[name][-LATE:])) for run in runs(found, arm)]
+    return [float(np.mean(run[name][-LATE:])) for run in of(found, arm)]
 
 
 def mean(values: Sequence[float] | NDArray[np.float64], form: str = ".3f", scale: float = 1.0) -> str:
@@ -57,17 +48,17 @@ def mean(values: Sequence[float] | NDArray[np.float64], form: str = ".3f", scale
 
 def caption(found: Row) -> str:
     """Where the numbers come from."""
-    counts = {arm: len(runs(found, arm)) for arm in arms(found)}
+    counts = {arm: len(of(found, arm)) for arm in names(found)}
     most = max(counts.values())
     fewer = [f"{arm} {n}" for arm, n in counts.items() if n < most]
     seeds = f"{most} seeds" + (f" ({', '.join(fewer)})" if fewer else "")
-    return f"`{found['command']}`, {seeds}, base {found['base']}, {found['date']}."
+    return f"`{found['command']}`, {seeds}, base {found['base']}, {dated(found)}."
 
 
 def seeds(found: Row) -> str:
     """Self-play with RAE on Kuhn poker, seed by seed."""
     rows = []
-    for run in runs(found, OURS):
+    for run in of(found, OURS):
         first, last = run["contests"][0], run["contests"][-1]
         rows.append(
             [
@@ -84,7 +75,7 @@ def seeds(found: Row) -> str:
         )
     heads = ["seed", "start: value", "NashConv", "end: value", "NashConv", "its bias", "of the average",
              "no valid move, %", "minutes"]  # fmt: skip
-    average = [run["contests"][-1]["nash_conv_average"] for run in runs(found, OURS)]
+    average = [run["contests"][-1]["nash_conv_average"] for run in of(found, OURS)]
     bias = "; ".join(
         f"of {known['profile']} play, {known['nash_conv']:.3f} in truth, {known['bias']:+.4f}"
         for known in found["known"]
@@ -114,7 +105,7 @@ def kuhn(found: Row) -> str:
             mean(_chips(found, arm, "frozen"), "+.2f"),
             mean(ends(found, arm, "illegal")[1], ".1f", 100),
         ]
-        for arm in of("kuhn", found)
+        for arm in on("kuhn", found)
     ]
     heads = [
         "arm",
@@ -137,15 +128,15 @@ def roles(found: Row) -> str:
     """With a baseline for each role, with one for both, and without."""
     rows = []
     for game in ("kuhn", "tictactoe"):
-        if f"{game}, RAE" not in arms(found):
+        if f"{game}, RAE" not in names(found):
             continue
         with_rae = variance(found, f"{game}, RAE")
         for name in ("RAE", "shared baseline", "no baseline"):
             arm = f"{game}, {name}"
-            if arm not in arms(found):
+            if arm not in names(found):
                 continue
             spread = variance(found, arm)
-            first = [run["length"][0] for run in runs(found, arm)]
+            first = [run["length"][0] for run in of(found, arm)]
             rows.append(
                 [
                     game,
@@ -168,13 +159,13 @@ def roles(found: Row) -> str:
 
 def variance(found: Row, arm: str) -> list[float]:
     """Of the gradient norm over rounds, by seed."""
-    return [float(np.var(run["grad_norm"])) for run in runs(found, arm)]
+    return [float(np.var(run["grad_norm"])) for run in of(found, arm)]
 
 
 def relative(found: Row, arm: str) -> list[float]:
     """Standard deviation of the gradient norm over its mean: arms whose advantages are larger have larger
     gradients."""
-    return [float(np.std(run["grad_norm"]) / np.mean(run["grad_norm"])) for run in runs(found, arm)]
+    return [float(np.std(run["grad_norm"]) / np.mean(run["grad_norm"])) for run in of(found, arm)]
 
 
 def _not_lost(found: Row, arm: str) -> list[float]:
@@ -185,7 +176,7 @@ def _not_lost(found: Row, arm: str) -> list[float]:
 
 def transfer(found: Row) -> str:
     """What the games did to a task that none of them rewards."""
-    arms = [arm for arm in of("kuhn", found) if runs(found, arm)[0]["held_out"]]
+    arms = [arm for arm in on("kuhn", found) if of(found, arm)[0]["held_out"]]
     if not arms:
         return UNMEASURED
     rows = []
@@ -197,7 +188,7 @@ def transfer(found: Row) -> str:
         rows.append(cells)
     heads = ["arm", "greedy: before, %", "after, %", "change, points",
              "T=1: before, %", "after, %", "change, points"]  # fmt: skip
-    asked = runs(found, arms[0])[0]["held_out"][0]["n_questions"]
+    asked = of(found, arms[0])[0]["held_out"][0]["n_questions"]
     elsewhere = (
         "The equilibrium's games are learnt in it, with the task a smaller part: that arm starts elsewhere, "
         "and its change is one round's. "
@@ -210,13 +201,13 @@ def transfer(found: Row) -> str:
 
 def held_out(found: Row, arm: str, name: str) -> NDArray[np.float64]:
     """A held-out accuracy ``(2, seeds)``: before the first round and after the last."""
-    return np.array([[run["held_out"][i][name] for run in runs(found, arm)] for i in (0, -1)])
+    return np.array([[run["held_out"][i][name] for run in of(found, arm)] for i in (0, -1)])
 
 
 def _apart(found: Row) -> str:
     """Self-play's change beyond that of shuffled returns, seed by seed: both begin as the same policy."""
     both = OURS, SHUFFLED
-    if not set(both) <= set(arms(found)):
+    if not set(both) <= set(names(found)):
         return ""
     parts = []
     for label, name in (("greedy", "accuracy_greedy"), ("at T=1", "accuracy_t1")):
