@@ -44,14 +44,14 @@ class Seed(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
 
-    kind: Literal["merged", "joint", "pointwise"] = "merged"
-    """merged: one judge learns scores, another comparisons, and their weights are averaged; joint learns both
-    in one; pointwise scores alone."""
-    noise: Share = 0.25
+    kind: Literal["joint", "merged", "pointwise"] = "joint"
+    """joint: one judge learns scores and comparisons; merged: one learns scores, another comparisons, and
+    their weights are averaged; pointwise: scores alone."""
+    noise: Share = 0.1
     """Share of the judgments of lines that are turned round before they are learnt; scores stay right."""
     bare: Share = 0.2
     """Share of items whose score is learnt without reasons, so that the judge can be asked for it."""
-    steps: Count = 1500
+    steps: Count = 800
     """Optimizer updates of each; 0: the model is a judge already."""
     batch_rows: Positive = 32
     """Judgments per update."""
@@ -79,7 +79,7 @@ class Settings(Training):
     """How the seed judge is made."""
     rounds: Count = 2
     """Iterations of judging and DPO; 0: the seed judge alone."""
-    queries: Positive = 2000
+    queries: Positive = 4000
     """Items of the first round, of those that the seed judge learnt from."""
     later: Positive = 500
     """Items of each later round."""
@@ -102,15 +102,15 @@ class Settings(Training):
     supervised learning, and right one judgment of each item that meets the gold score (best of N)."""
     reasons: bool = True
     """Judgments have reasons; false: scores alone are sampled, paired and learnt."""
-    preference: PreferenceConfig = PreferenceConfig(kind="dpo", beta=0.1)
+    preference: PreferenceConfig = PreferenceConfig(kind="dpo", beta=0.5)
     """The loss on pairs."""
-    steps: Positive = 120
+    steps: Positive = 75
     """Optimizer updates of the first round."""
-    later_steps: Positive = 40
+    later_steps: Positive = 15
     """Of each later round."""
-    batch_rows: Positive = 64
+    batch_rows: Positive = 128
     """Judgments per update; a pair is two."""
-    optimizer: OptimizerConfig = OptimizerConfig(lr=1e-4, warmup_steps=10)
+    optimizer: OptimizerConfig = OptimizerConfig(lr=3e-5, warmup_steps=10)
     """AdamW, begun anew in each round."""
     method: Literal["full", "lora"] = "full"
     """Train all weights, or low-rank adapters."""

@@ -226,5 +226,8 @@ def test_bad_settings_are_named_before_anything_is_written(change, told, tmp_pat
 
 def test_the_plan_counts_every_judge():
     own = Settings()
-    assert own.updates() == own.steps + own.later_steps + 2 * own.seed_judge.steps
+    assert own.updates() == own.steps + own.later_steps + own.seed_judge.steps
+    merged = own.model_copy(update={"seed_judge": own.seed_judge.model_copy(update={"kind": "merged"})})
+    assert merged.updates() == own.updates() + own.seed_judge.steps
+    assert merged.learnt() == own.learnt() + own.seed_judge.steps * own.seed_judge.batch_rows
     assert own.sampled() == {"training": (own.queries + own.later) * own.samples}
