@@ -124,6 +124,33 @@ def _chips(found: Row, arm: str, opponent: str) -> list[float]:
     return [(a + b) / 2 for a, b in zip(*by_seat, strict=True)]
 
 
+def tictactoe(found: Row) -> str:
+    """Every arm on tic-tac-toe: won against random moves and not lost against minimax, before and after."""
+    arms = on("tictactoe", found)
+    if not arms:
+        return UNMEASURED
+    rows = [
+        [
+            arm.partition(", ")[2],
+            *(mean(some, ".1f", 100) for some in ends(found, arm, "random/won")),
+            *(mean(some, ".1f", 100) for some in not_lost(found, arm)),
+            mean(ends(found, arm, "frozen/won")[1], ".1f", 100),
+            mean(ends(found, arm, "random/invalid")[1], ".1f", 100),
+        ]
+        for arm in arms
+    ]
+    heads = ["arm", "won against random, %: before", "after", "not lost against minimax, %: before", "after",
+             "won against itself as it began, %", "no valid move, %"]  # fmt: skip
+    return f"{markdown(heads, rows)}\n\nMeans over seeds with 95 % intervals. {caption(found)}"
+
+
+def not_lost(found: Row, arm: str) -> list[list[float]]:
+    """Won or drawn against minimax that moves at random three times in ten: in the first contest and the
+    last, by seed."""
+    won, drawn = (ends(found, arm, f"minimax:epsilon=0.3/{end}") for end in ("won", "drawn"))
+    return [[a + b for a, b in zip(*both, strict=True)] for both in zip(won, drawn, strict=True)]
+
+
 def roles(found: Row) -> str:
     """With a baseline for each role, with one for both, and without."""
     rows = []
@@ -148,7 +175,7 @@ def roles(found: Row) -> str:
                     f"{np.mean(first):.1f}",
                     mean(late(found, arm, "length"), ".1f"),
                     mean(ends(found, arm, "random/won")[1], ".1f", 100),
-                    mean(_not_lost(found, arm), ".1f", 100),
+                    mean(not_lost(found, arm)[1], ".1f", 100),
                 ]
             )
     heads = ["game", "baseline", "variance of the gradient norm", "times RAE's", "standard deviation / mean",
@@ -166,12 +193,6 @@ def relative(found: Row, arm: str) -> list[float]:
     """Standard deviation of the gradient norm over its mean: arms whose advantages are larger have larger
     gradients."""
     return [float(np.std(run["grad_norm"]) / np.mean(run["grad_norm"])) for run in of(found, arm)]
-
-
-def _not_lost(found: Row, arm: str) -> list[float]:
-    name = "minimax:epsilon=0.3"
-    won, drawn = (ends(found, arm, f"{name}/{end}")[1] for end in ("won", "drawn"))
-    return [a + b for a, b in zip(won, drawn, strict=True)]
 
 
 def transfer(found: Row) -> str:
@@ -222,6 +243,7 @@ REGIONS = regions_of(
     {
         "spiral_seeds": seeds,
         "spiral_kuhn": kuhn,
+        "spiral_tictactoe": tictactoe,
         "spiral_roles": roles,
         "spiral_transfer": transfer,
     },
