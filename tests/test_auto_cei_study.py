@@ -30,7 +30,7 @@ def run(arm, seed, correct, refused, certainty=None):
     rounds = [{"name": "attempts"}] * 3
     answers = {"correct": correct, "refused": refused, "depth": DEPTH, "certainty": certainty or [1.0] * 8}
     rows = [scale, *climb, *rounds, reliability]
-    about = {"arm": arm, "seed": seed, "base": "0123456789ab", "seconds": 120}
+    about = {"arm": arm, "seed": seed, "base": "0123456789ab", "code": "c0de", "seconds": 120}
     return {**about, "rows": rows, "answers": answers}
 
 

@@ -35,7 +35,8 @@ def run(arm, seed, end, refined):
         {"name": "inference", "round": 1, "stage": "round 1", "strategy": w, "calls": n, "tokens": 20 * n}
         for w, n in ((tables.DIRECT, 1), (tables.REFINED, 2.5))
     ]
-    return {"arm": arm, "seed": seed, "base": "0123456789ab", "seconds": 600, "rows": rows, "right": right}
+    about = {"arm": arm, "seed": seed, "base": "0123456789ab", "code": "c0de", "seconds": 600}
+    return about | {"rows": rows, "right": right}
 
 
 def found(**others):

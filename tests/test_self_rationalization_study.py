@@ -28,7 +28,7 @@ def run(arm, seed, by_round):
         if r:
             rows.append({"name": "pairs", "round": r, "items": 8, "paired": 4, "all_right": 2, "pairs": 12,
                          "chosen_score": 3.0, "rejected_score": 2.5})  # fmt: skip
-    return {"arm": arm, "seed": seed, "rows": rows, "items": items}
+    return {"arm": arm, "seed": seed, "code": "c0de", "rows": rows, "items": items}
 
 
 def found():

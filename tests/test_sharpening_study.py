@@ -67,7 +67,7 @@ def run(arm, seed, before, after, best):
                  "best_lennorm": [best] * 2, "best_majority": [best] * 2},
         "sharpened": {"greedy": [after] * 2, "sampled": [after] * 2},
     }  # fmt: skip
-    return {"arm": arm, "seed": seed, "rows": rows, "counts": counts}
+    return {"arm": arm, "seed": seed, "code": "c0de", "rows": rows, "counts": counts}
 
 
 def found(after, anti=0.3):
