@@ -26,7 +26,9 @@ def runs(changes):
 
 def found(**arms):
     told = [
-        {"arm": arm, "seed": i, **run} for arm, given in arms.items() for i, run in enumerate(given["runs"])
+        {"arm": arm, "seed": i, "code": "c0de", **run}
+        for arm, given in arms.items()
+        for i, run in enumerate(given["runs"])
     ]
     return {"command": "python experiments/spiral.py", "date": "2026-01-02", "base": "nano", "runs": told}
 
