@@ -128,10 +128,18 @@ def verdict(found: Row) -> str:
         saved = interval((length - tokens) / held["tokens"][THINKING].mean(), arm)
         behind = interval(others - reference, f"{arm}, right")
         loses = 100 * behind[2] < -MARGIN
-        why = f"; it is right on {span(behind)} points" + (", which loses accuracy" if loses else "")
+        ahead = interval(right - others, f"{arm}, ahead")
+        equal = 100 * ahead[1] > -MARGIN
+        why = (
+            ", which loses accuracy against its thinking"
+            if loses
+            else ""
+            if equal
+            else ", not equal accuracy"
+        )
         less = f"Fewer tokens than {arm}: {tokens.mean():.1f} against {length.mean():.1f}"
-        share = f"{span(saved)} % of those of thinking{why}"
-        lines.append((f"{less}, {share}", saved[1] > 0 or loses))
+        share = f"{span(saved)} % of those of thinking; accuracy minus its {span(ahead)} points{why}"
+        lines.append((f"{less}, {share}", (saved[1] > 0 and equal) or loses))
     rates = told(found, (OURS, "-1", FREE), "awareness")
     lines.append((f"The think rate rises with difficulty (rank correlation {mean(rates)})",
                   all((r or 0) > 0 for r in rates)))  # fmt: skip
