@@ -212,8 +212,9 @@ def unit_files(folder: Path | str) -> dict[str, list[Path]]:
 def rollouts(folder: Path | str) -> duckdb.DuckDBPyRelation:
     """The finished steps' rollouts as a DuckDB relation: one row an episode and verdict.
 
-    Parts with a column ``score`` are verdicts; they join the other parts that have ``key``. Episodes
-    without a verdict have nulls there; a column that both kinds have is the episode's.
+    Parts with a column ``task_id`` are episodes, and those with ``score`` verdicts, which join them on
+    ``key``. Episodes without a verdict have nulls there; a column that both kinds have is the episode's.
+    Numbers that a learner asked of tokens (its parts have ``key`` and nothing of the two) are left out.
 
     Raises:
         SharpenError: when no finished step has stored rollouts.
@@ -225,9 +226,11 @@ def rollouts(folder: Path | str) -> duckdb.DuckDBPyRelation:
     columns: set[str] = set()
     for path in (path for files in unit_files(folder).values() for path in files if path.is_file()):
         names = set(pq.read_schema(path).names)
-        if "key" in names:
-            (judged if "score" in names else sampled).append(str(path))
-            columns |= set() if "score" in names else names
+        if {"key", "score"} <= names:
+            judged.append(str(path))
+        elif {"key", "task_id"} <= names:
+            sampled.append(str(path))
+            columns |= names
     if not sampled:
         raise SharpenError(f"run {folder} has no stored rollouts yet")
     connection = duckdb.connect()

@@ -29,6 +29,7 @@ def make(folder, rounds=2, threshold=0.5, judged=True):
                     for i in range(2):
                         part = {
                             "key": keys[2 * i : 2 * i + 2],
+                            "task_id": ["t"] * (2 - i),
                             "length": [r] * (2 - i),
                             "status": ["s"] * (2 - i),
                         }
@@ -108,12 +109,12 @@ def test_fork_shares_the_steps_before_a_key(tmp_path):
 def test_rollouts_join_verdicts_on_key(tmp_path):
     make(tmp_path / "a")
     table = rollouts(tmp_path / "a")
-    assert table.columns == ["key", "length", "status", "score"]
+    assert table.columns == ["key", "task_id", "length", "status", "score"]
     rows = sorted(table.fetchall())
     assert rows[:3] == [
-        ("round-0000/sample:0/t/0", 0, "s", 1.0),
-        ("round-0000/sample:0/t/1", 0, "s", 0.0),
-        ("round-0000/sample:0/t/2", 0, "s", None),
+        ("round-0000/sample:0/t/0", "t", 0, "s", 1.0),
+        ("round-0000/sample:0/t/1", "t", 0, "s", 0.0),
+        ("round-0000/sample:0/t/2", "t", 0, "s", None),
     ]
     assert len(rows) == 6
     assert rollouts(tmp_path / "a").aggregate("length, avg(score) AS mean").order("length").fetchall() == [
@@ -122,9 +123,20 @@ def test_rollouts_join_verdicts_on_key(tmp_path):
     ]
 
 
+def test_numbers_asked_of_an_episodes_tokens_are_no_second_episode(tmp_path):
+    make(tmp_path / "a")
+    with Journal.open(tmp_path / "a", environment={}) as journal:
+        step = journal.begin("annotate", {})
+        step.write_unit(0, pa.table({"key": ["round-0000/sample:0/t/0"], "ref": [[0.5]]}))
+        step.finish({})
+    table = rollouts(tmp_path / "a")
+    assert "ref" not in table.columns
+    assert len(table.fetchall()) == 6
+
+
 def test_rollouts_without_verdicts_or_at_all(tmp_path):
     make(tmp_path / "a", judged=False)
-    assert rollouts(tmp_path / "a").columns == ["key", "length", "status"]
+    assert rollouts(tmp_path / "a").columns == ["key", "task_id", "length", "status"]
     make(tmp_path / "b", rounds=0)
     with pytest.raises(SharpenError, match="no stored rollouts yet"):
         rollouts(tmp_path / "b")
