@@ -1,8 +1,8 @@
 """Does a model get better by its own feedback? ``python experiments/self_evolution.py [--base nano]``
 
-SELF, its baselines (the same refined answers alone, meta-skills alone), its parts off, other ways to train,
-and the controls of its filter, for each seed. Runs are those of ``run.py``: one that is finished is not run
-again, a stopped one is resumed. Writes ``results/self_evolution-BASE.json``, from which
+SELF, its baseline (the same refined answers alone; meta-skills alone are its own first stage), its parts off,
+other ways to train, and the controls of its filter, for each seed. Runs are those of ``run.py``: one that is
+finished is not run again, a stopped one is resumed. Writes ``results/self_evolution-BASE.json``, from which
 ``self_evolution_tables.py`` fills the page.
 """
 
@@ -36,7 +36,6 @@ def arms(model: str) -> tuple[Arm, ...]:
         OURS: (),
         PAIRS: pairs,
         LONG: (*pairs, f"steps={every}", f"optimizer.total_steps={every}"),
-        META: ("rounds=0",),
         "filter off": ("verdicts=off",),
         "refinement off": ("refinements=0",),
         BLIND: ("verdicts=random",),

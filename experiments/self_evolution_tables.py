@@ -14,6 +14,8 @@ from sharpen.measure.refinement import filter_purity, refined_accuracy
 
 interval = partial(difference, "self_evolution")
 DIRECT, REFINED = "greedy", "self_feedback"
+AT_META = 1
+"""The stage after the lessons: where meta-skills are all there is, every run of SELF has been measured."""
 INFORMED = 0.2
 """TPR - FPR of verdicts above which a filter should help."""
 
@@ -23,9 +25,9 @@ def stages(run: Row) -> list[str]:
     return list(dict.fromkeys(row["stage"] for row in run["right"]))
 
 
-def ways(run: Row) -> list[str]:
-    """The ways of inference of a run's last stage."""
-    return [row["strategy"] for row in run["right"] if row["stage"] == stages(run)[-1]]
+def ways(run: Row, at: int) -> list[str]:
+    """The ways of inference of a run's stage."""
+    return [row["strategy"] for row in run["right"] if row["stage"] == stages(run)[at]]
 
 
 def right(found: Row, arm: str, way: str, at: int = -1) -> Values:
@@ -58,17 +60,20 @@ def arms(found: Row) -> str:
     rows = [
         ["the start model", mean(start.ravel()), "", "", *_refined(found, names(found)[0], 0), "", "", ""]
     ]
+
+    def gains(arm: str, label: str, at: int = -1) -> list[str]:
+        end = right(found, arm, DIRECT, at)
+        known = PAIRS in names(found) and arm != PAIRS
+        pairs = span(interval(end - right(found, PAIRS, DIRECT), label)) if known else ""
+        change = span(interval(end - start, f"{label} start"))
+        return [label, mean(end.ravel()), change, pairs, *_refined(found, arm, at)]
+
+    if OURS in names(found):
+        rows.append([*gains(OURS, META, AT_META), "", "", ""])
     for arm in names(found):
-        end = right(found, arm, DIRECT)
-        pairs = (
-            span(interval(end - right(found, PAIRS, DIRECT), arm))
-            if PAIRS in names(found) and arm != PAIRS
-            else ""
-        )
         kept = [r for run in of(found, arm) for r in run["rows"] if r["name"] == "evolution"]
         rows.append([
-            arm, mean(end.ravel()), span(interval(end - start, f"{arm} start")), pairs,
-            *_refined(found, arm, -1),
+            *gains(arm, arm),
             mean([r["yield"] for r in kept]),
             mean([r["purity"] for r in kept if r["purity"] is not None]),
             f"{np.mean([run['seconds'] for run in of(found, arm)]) / 60:.0f}",
@@ -88,15 +93,15 @@ def verdict(found: Row) -> str:
         return ""
     end = right(found, OURS, DIRECT)
 
-    def against(arm: str, what: str) -> None:
+    def against(arm: str, what: str, at: int = -1, label: str = "") -> None:
         if arm in known:
-            gap = interval(end - right(found, arm, DIRECT), f"claim {arm}")
+            gap = interval(end - right(found, arm, DIRECT, at), f"claim {label or arm}")
             lines.append(
                 f"- {what}: {span(gap)} points, **{'met' if gap[0] > 0 else 'not met'}** ({sure(gap)})."
             )
 
     against(PAIRS, "Direct accuracy above supervised learning on the same pairs")
-    against(META, "Direct accuracy above meta-skills alone")
+    against(OURS, "Direct accuracy above meta-skills alone", AT_META, META)
     against(SHUFFLED, "Direct accuracy above shuffled verdicts")
     against(BLIND, "Direct accuracy above as many random answers")
     after, before = (right(found, OURS, REFINED, at) - right(found, OURS, DIRECT, at) for at in (-1, 0))
@@ -157,22 +162,22 @@ def _kept(found: Row, stage: str) -> list[str]:
 
 
 def inference(found: Row) -> str:
-    """Ways of inference of the last model, with their cost."""
-    heads = ["arm", "way", "accuracy, %", "minus direct, points", "generations", "tokens"]
+    """Ways of inference after the lessons and after the last round, with their cost."""
+    heads = ["model", "way", "accuracy, %", "minus direct, points", "generations", "tokens"]
     rows = []
-    for arm in (a for a in (OURS, META) if a in names(found)):
-        run = of(found, arm)[0]
-        direct = right(found, arm, DIRECT)
-        for way in ways(run):
-            end = right(found, arm, way)
+    runs = of(found, OURS)
+    for label, at in ((META, AT_META), (OURS, -1)):
+        direct = right(found, OURS, DIRECT, at)
+        for way in ways(runs[0], at):
+            end = right(found, OURS, way, at)
             each = [
-                [r[n] for one in of(found, arm) for r in one["rows"]
-                 if r["name"] == "inference" and (r["stage"], r["strategy"]) == (stages(one)[-1], way)]
+                [r[n] for run in runs for r in run["rows"]
+                 if r["name"] == "inference" and (r["stage"], r["strategy"]) == (stages(run)[at], way)]
                 for n in ("calls", "tokens")
             ]  # fmt: skip
-            gap = "" if way == DIRECT else span(interval(end - direct, f"{arm} {way}"))
+            gap = "" if way == DIRECT else span(interval(end - direct, f"{label} {way}"))
             rows.append([
-                arm, f"`{way}`", mean(end.ravel()), gap, mean(each[0], ".1f", 1), mean(each[1], ".0f", 1),
+                label, f"`{way}`", mean(end.ravel()), gap, mean(each[0], ".1f", 1), mean(each[1], ".0f", 1),
             ])  # fmt: skip
     return "\n\n".join((markdown(heads, rows, left=2), caption(found)))
 

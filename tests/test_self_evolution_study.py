@@ -32,7 +32,8 @@ def run(arm, seed, end, refined):
         for w, r in ((tables.DIRECT, direct), (tables.REFINED, better))
     ]
     rows += [
-        {"name": "inference", "round": 1, "stage": "round 1", "strategy": w, "calls": n, "tokens": 20 * n}
+        {"name": "inference", "round": i, "stage": s, "strategy": w, "calls": n + i, "tokens": 20 * n}
+        for i, s in enumerate(("meta", "round 1"))
         for w, n in ((tables.DIRECT, 1), (tables.REFINED, 2.5))
     ]
     about = {"arm": arm, "seed": seed, "base": "0123456789ab", "code": "c0de", "seconds": 600}
@@ -62,9 +63,11 @@ def test_arms_are_paired_with_the_start_and_with_the_pairs_alone():
     assert rows[study.OURS][:1] + rows[study.OURS][3:4] == ["75.0", "100.0"]
     assert rows[study.OURS][1].startswith("+50.0 (")
     assert rows[study.OURS][2].startswith("+50.0 (")
+    assert rows[study.META][:1] + rows[study.META][3:4] == ["25.0", "25.0"]
     assert rows["D_QA"][2] == ""
     assert rows[study.OURS][5:] == ["40.0", "60.0", "10"]
     assert "on the same pairs: +50.0" in told
+    assert "meta-skills alone: +50.0" in told
     assert "shuffled verdicts: +0.0 (+0.0 to +0.0) points, **not met**" in told
     assert "before, -25.0" in told
     assert "0.55, **met**" in told
@@ -81,8 +84,9 @@ def test_stages_stand_beside_what_their_rates_imply():
 
 def test_ways_of_inference_tell_their_cost():
     rows = body(tables.inference(found()))
-    assert [row[1:3] + row[4:] for row in rows] == [
-        ["`greedy`", "75.0", "1.0", "20"], ["`self_feedback`", "100.0", "2.5", "50"],
+    assert [row[:3] + row[4:] for row in rows] == [
+        [study.META, "`greedy`", "25.0", "1.0", "20"], [study.META, "`self_feedback`", "25.0", "2.5", "50"],
+        [study.OURS, "`greedy`", "75.0", "2.0", "20"], [study.OURS, "`self_feedback`", "100.0", "3.5", "50"],
     ]  # fmt: skip
 
 
@@ -109,6 +113,6 @@ def test_arms_are_settings_of_the_recipe():
     for arm in study.arms("nano"):
         assert tiny.settings("self_evolution", *arm.settings, pinned=False)
     names = [arm.name for arm in study.arms("nano")]
-    assert {study.OURS, study.PAIRS, study.META, study.SHUFFLED, study.BLIND, study.GOLD} <= set(names)
+    assert {study.OURS, study.PAIRS, study.SHUFFLED, study.BLIND, study.GOLD} <= set(names)
     big = next(a for a in study.arms("nano") if a.name == "one big round")
     assert "rounds=1" in big.settings
