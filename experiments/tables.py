@@ -14,12 +14,12 @@ import auto_cei_tables
 import autothink_tables
 import certainty_tables
 import confidence_tables
+import efficiency_rl_tables
 import judging_tables
 import self_evolution_tables
 import self_rationalization_tables
 import sharpening_tables
 import strategies_tables
-from efficiency_rl import REGIONS as EFFICIENCY_RL
 from outcomes import (
     GREEDY,
     INTERVALS,
@@ -437,7 +437,6 @@ PLAIN = {
     "checks": checks,
     "numbers": numbers,
     **STEERING,
-    **EFFICIENCY_RL,
     **OVERTHINKING,
     **SHARPENING_EXACT,
     **SPIRAL,
@@ -449,6 +448,7 @@ BY_BASE = (
     autothink_tables,
     certainty_tables,
     confidence_tables,
+    efficiency_rl_tables,
     judging_tables,
     self_evolution_tables,
     self_rationalization_tables,
