@@ -179,7 +179,7 @@ def roles(found: Row) -> str:
                 ]
             )
     heads = ["game", "baseline", "variance of the gradient norm", "times RAE's", "standard deviation / mean",
-             "games ended by an invalid move, %", "tokens a reply: first round", f"last {LATE}",
+             "games ended by an invalid move, %", "tokens of a player a game: first round", f"last {LATE}",
              "won against random, %", "not lost against minimax, %"]  # fmt: skip
     return f"{markdown(heads, rows, left=2)}\n\nMeans over seeds with 95 % intervals. {caption(found)}"
 

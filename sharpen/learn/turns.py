@@ -9,7 +9,7 @@ import numpy as np
 
 from sharpen.learn.row import Row
 from sharpen.learn.rows import row_of
-from sharpen.sample.episode import Episode
+from sharpen.sample.episode import Episode, Finish
 
 
 def turn_rows(episode: Episode, scalars: Mapping[str, float] | None = None) -> list[Row]:
@@ -27,6 +27,13 @@ def turn_rows(episode: Episode, scalars: Mapping[str, float] | None = None) -> l
             replace(row, key=f"{episode.key}#{spans[0].turn}", scalars={**row.scalars, **(scalars or {})})
         )
     return rows
+
+
+def was_cut(episode: Episode, row: Row) -> bool:
+    """Whether a reply in one of ``turn_rows`` ended at its limit, without an end token."""
+    first = int(row.key.rpartition("#")[2])
+    (spans,) = [spans for spans in episode.sequences if spans[0].turn == first]
+    return any(s.sampled is not None and s.sampled.finish is Finish.LENGTH for s in spans)
 
 
 def with_advantage(row: Row, advantage: float) -> Row:

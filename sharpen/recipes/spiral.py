@@ -29,12 +29,14 @@ from sharpen.verbs.asking import Asking, Exam, Reward
 
 if TYPE_CHECKING:
     from sharpen.learn.row import Row
+    from sharpen.sample.episode import Episode
     from sharpen.sample.policy import Policy
+    from sharpen.score.verdict import Verdict
     from sharpen.tasks.games.scripted import Profile
     from sharpen.tasks.games.table import GameTasks
     from sharpen.tasks.task import Task
     from sharpen.verbs.contests import Contest
-    from sharpen.verbs.playing import Played
+    from sharpen.verbs.playing import Play, Played
     from sharpen.verbs.run import Made, Run
     from sharpen.verbs.seats import Player
 
@@ -60,11 +62,13 @@ class Settings(Config):
     gamma: Annotated[float, Field(gt=0, le=1)] = 1.0
     """Discount of a player's turns, from its last one back."""
     control: Literal["none", "shuffled"] = "none"
-    """shuffled gives each game another game's returns: nothing of the game should be learnt."""
+    """shuffled deals the returns of a round's seats anew: nothing of a game should be learnt."""
     batch_turns: Positive = 640
-    """Turns of a round that are learnt from, drawn at random from all of them."""
+    """Turns of a round that are learnt from at most; of more, so many are drawn at random."""
     epochs: Positive = 2
     """Passes over them, one update each."""
+    drop_cut: bool = False
+    """Turns whose reply reached its limit, without an end token, are not learnt from."""
     loss: LossConfig = LossConfig(normaliser="constant", kl_coef=1.0, kl_estimator="k2")
     """What is minimised; its constant is the longest reply. The divergence from the base is ours."""
     reference_every: Count = 40
@@ -136,10 +140,9 @@ class Settings(Config):
         against = (*self.measured_against, FROZEN)
         return Contest(self.measured_games, against, self.replies, self.law, self.max_new_tokens)
 
-    @property
-    def learning(self) -> LearnConfig:
-        """How a round learns."""
-        return LearnConfig(steps=self.epochs, batch_rows=self.batch_turns, method="full")
+    def learning(self, rows: int) -> LearnConfig:
+        """How a round learns from ``rows`` turns: each update sees each of them once."""
+        return LearnConfig(steps=self.epochs, batch_rows=max(1, rows), method="full")
 
     @property
     def exam(self) -> Exam:
@@ -186,9 +189,9 @@ def spiral(run: Run, config: Settings) -> None:
         rows, baselines = learnable(run, source, played, baselines, config)
         if config.loss.regularised:
             rows = run.annotate(reference, rows, law=config.law)
-        self_play(run, played, baselines, rows.rows)
+        self_play(run, played, baselines, rows.rows, but=config.opponent)
         objective = PolicyGradient(config.loss, config.law, config.max_new_tokens)
-        state = run.learn(state, rows, config.learning, objective=objective)
+        state = run.learn(state, rows, config.learning(len(rows)), objective=objective)
         if config.reference_every and r % config.reference_every == 0:
             reference = run.hold(state.policy)
         if config.measured(r):
@@ -214,36 +217,71 @@ def learnable(
 ) -> tuple[Rollouts, dict[Role, float]]:
     """The turns of a round that are learnt from, with their advantages, and the baselines afterwards.
 
-    Advantages of exactly 0 give no row. Of more rows than ``batch_turns`` as many are drawn, without
-    replacement. The ledger counts turns: ``unknown`` of plays that failed, ``dead``, ``undrawn``, ``kept``.
+    Every seat that the learner takes has a return that enters its baseline, also one whose game ended before
+    its first move. Advantages of exactly 0 give no row. Of more rows than ``batch_turns`` as many are drawn,
+    without replacement. The ledger counts turns: ``unknown`` of plays that failed, ``cut``, ``dead``,
+    ``undrawn``, ``kept``.
     """
-    from sharpen.learn.turns import turn_rows, with_advantage
-    from sharpen.select.controls import shuffle_rewards
+    from sharpen.learn.turns import turn_rows, was_cut, with_advantage
 
-    groups = played.groups
-    if config.control == "shuffled":
-        groups = shuffle_rewards(groups, run.stream("control", "shuffled"))
-    scored = [(e, v) for group in groups for e, v in group.scored if any(s.trainable for s in e.spans)]
+    scored = episodes_of(run, played, config)
+    seated = [(i, k) for i, play in enumerate(played.plays) for k in learners(play, config.opponent)]
     by_role = config.baseline == "role"
-    roles = [(source.game.spec, e.spans[0].seat if by_role else "") for e, _ in scored]
-    returns = [float("nan") if v.status.unknown else v.score for _, v in scored]
+    roles = [(source.game.spec, str(k) if by_role else "") for _, k in seated]
+    returns = [got(played.plays[i], k, scored.get((i, k))) for i, k in seated]
     found, after = role_advantages(list(zip(roles, returns, strict=True)), baselines, decay=config.decay)
     if config.baseline == "none":
         found, after = np.array(returns), {}
     rows: list[Row] = []
     gone: Counter[str] = Counter()
-    for (episode, verdict), advantage in zip(scored, found, strict=True):
+    for place, advantage in zip(seated, found, strict=True):
+        if place not in scored:
+            continue  # nothing was said on that seat
+        episode, verdict = scored[place]
         made = turn_rows(episode)
         if verdict.status.unknown:
             gone["unknown"] += len(made)
             continue
-        each = over_turns(float(advantage), len(made), config.gamma)
-        gone["dead"] += int((each == 0).sum())
-        rows += [with_advantage(row, a) for row, a in zip(made, each, strict=True) if a]
+        for row, a in zip(made, over_turns(float(advantage), len(made), config.gamma), strict=True):
+            if a and config.drop_cut and was_cut(episode, row):
+                gone["cut"] += 1
+            elif a:
+                rows.append(with_advantage(row, a))
+            else:
+                gone["dead"] += 1
     drawn = sorted(run.stream("turns").generator().permutation(len(rows))[: config.batch_turns])
     gone["undrawn"] = len(rows) - len(drawn)
     ledger = {"sampled": len(drawn) + gone.total(), **gone, "kept": len(drawn)}
     return Rollouts(tuple(rows[i] for i in drawn), ledger), after
+
+
+def learners(play: Play, opponent: str) -> list[int]:
+    """The seats of a play that the learner took."""
+    return [k for k, name in enumerate(play.sitting) if opponent == "self" or name != opponent]
+
+
+def episodes_of(run: Run, played: Played, config: Settings) -> dict[tuple[int, int], tuple[Episode, Verdict]]:
+    """The learner's episodes with their verdicts, by play and seat; verdicts dealt anew as a control."""
+    from sharpen.select.controls import shuffle_rewards
+
+    groups = played.groups
+    if config.control == "shuffled":
+        groups = shuffle_rewards(groups, run.stream("control", "shuffled"))
+    place = {(play.task_id, play.play): i for i, play in enumerate(played.plays)}
+    found = {}
+    for group in groups:
+        for episode, verdict in group.scored:
+            if any(s.trainable for s in episode.spans):
+                number, seat = divmod(episode.sample, len(played.plays[0].sitting))
+                found[place[episode.task_id, number], seat] = episode, verdict
+    return found
+
+
+def got(play: Play, seat: int, scored: tuple[Episode, Verdict] | None) -> float:
+    """What a seat got, NaN where that is unknown."""
+    if scored is not None:
+        return float("nan") if scored[1].status.unknown else scored[1].score
+    return float("nan") if play.outcome.endings[seat] == "crash" else play.outcome.returns[seat]
 
 
 def warmed(run: Run, state: Any, source: GameTasks, config: Settings) -> Any:
@@ -288,15 +326,24 @@ def examined(run: Run, policy: Policy, config: Settings) -> None:
 
 def check(config: Settings) -> Made:
     """Model, game, players and task: what is wrong is said before anything is written."""
+    from sharpen.measure.exploitability import decisions
     from sharpen.sample.policy import load_policy
-    from sharpen.tasks.games.scripted import player
     from sharpen.tasks.games.table import game_tasks
+    from sharpen.verbs.contests import able
     from sharpen.verbs.run import Made
 
-    game_tasks(config.game)
-    scripts = [config.warmup_player, *config.measured_against]
+    source = game_tasks(config.game)
+    if source.seats != 2:
+        raise SharpenError(f"game={config.game}: {source.seats} seats, and self-play here is for two")
+    if config.replies:
+        try:
+            decisions(source.game)
+        except SharpenError as problem:
+            raise SharpenError(f"{problem}: replies=0 plays it without that") from None
+    scripts = [config.warmup_player] if config.warmup_games else []
+    scripts += config.measured_against if config.measured_games else ()
     for name in scripts + ([] if config.opponent in ("self", "frozen") else [config.opponent]):
-        player(name)
+        able(name, source)
     sources = {}
     if config.transfer:
         sources[config.transfer] = source = make(config.transfer)

@@ -68,10 +68,11 @@ def contest(
 ) -> Profile | None:
     """Play, solve, and write the row ``contest`` of ``metrics.jsonl``.
 
-    For each opponent the shares of games won, drawn, lost and ended by an invalid move, and the mean return
-    in each seat. Where the game is solved, ``value`` (to seat 0, both seats by the policy), ``nash_conv`` of
-    the policy with its interval, the upward bias that so many samples have on this profile, and that of the
-    average with ``earlier`` profiles, in realisation weights, with its interval.
+    For each opponent the shares of games won, drawn, lost, ended by an invalid move and unknown (something
+    failed), and the mean return in each seat. Where the game is solved, ``value`` (to seat 0, both seats by
+    the policy), ``nash_conv`` of the policy with its interval, the upward bias that so many samples have on
+    this profile, and that of the average with ``earlier`` profiles, in realisation weights, with its
+    interval.
 
     Returns:
         The policy's profile, None where the game is not solved.
@@ -91,18 +92,28 @@ def contest(
     return found
 
 
+def able(spec: str, source: GameTasks) -> None:
+    """Raises SharpenError where a scripted player is unknown or cannot play the game."""
+    state = source.game.of(source.take("base", 1)[0].data["deal"])
+    player_of(spec)(state)
+
+
 def record(plays: Sequence[Play], name: str) -> dict[str, float]:
-    """Shares of the games of the player called ``name``, and its mean return in each seat."""
+    """Shares of the games of the player called ``name``, and its mean return in each seat. What a play that
+    failed would have paid is unknown: it counts among the games, and in no mean."""
     ends: Counter[str] = Counter()
     returns: dict[int, list[float]] = {}
     for play in plays:
         seat = play.sitting.index(name)
-        got, ending = play.outcome.returns[seat], play.outcome.endings[seat]
+        paid, ending = play.outcome.returns[seat], play.outcome.endings[seat]
+        if ending == "crash":
+            ends["unknown"] += 1
+            continue
         ends[
-            "invalid" if ending == "invalid_move" else "won" if got > 0 else "lost" if got < 0 else "drawn"
+            "invalid" if ending == "invalid_move" else "won" if paid > 0 else "lost" if paid < 0 else "drawn"
         ] += 1
-        returns.setdefault(seat, []).append(got)
-    shares = {end: ends[end] / len(plays) for end in ("won", "drawn", "lost", "invalid")}
+        returns.setdefault(seat, []).append(paid)
+    shares = {end: ends[end] / len(plays) for end in ("won", "drawn", "lost", "invalid", "unknown")}
     return {**shares, **{f"return_{seat}": float(np.mean(r)) for seat, r in sorted(returns.items())}}
 
 
@@ -142,28 +153,58 @@ def solved(run: Run, source: GameTasks, n: int, every: Sequence[Profile]) -> dic
     }
 
 
-def self_play(run: Run, played: Played, baselines: Mapping[Role, float], rows: Sequence[Row]) -> None:
-    """The row ``self_play`` of ``metrics.jsonl``: a round's games, and what is learnt of them."""
-    columns = played.groups.columns
-    lengths = np.concatenate([c.lengths for c in columns])
-    entropy = np.concatenate([c.entropy for c in columns])
-    returns = np.array([p.outcome.returns for p in played.plays])
+def self_play(
+    run: Run,
+    played: Played,
+    baselines: Mapping[Role, float],
+    rows: Sequence[Row],
+    *,
+    but: str = "",
+) -> None:
+    """The row ``self_play`` of ``metrics.jsonl``: a round's games, and what is learnt of them.
+
+    ``length`` is a player's tokens in a game, ``reply_length`` those of one reply, ``entropy`` (nats) is of
+    its next tokens; all of the players that are not called ``but``.
+    """
+    lengths, replies, entropy = _said(played, but)
+    known = [p.outcome.returns for p in played.plays if "crash" not in p.outcome.endings]
+    returns = np.array(known).mean(0) if known else ()
     endings = [e for p in played.plays for e in p.outcome.endings]
     advantages = [float(row.scalars["advantage"]) for row in rows]
     run.log(
         "self_play",
         {
-            **{f"return_{seat}": float(r) for seat, r in enumerate(returns.mean(0))},
+            **{f"return_{seat}": float(r) for seat, r in enumerate(returns)},
             **{"/".join(("baseline", *filter(None, role))): b for role, b in sorted(baselines.items())},
             "invalid_share": endings.count("invalid_move") / len(played.plays),
             "crash_share": endings.count("crash") / len(endings),
             "moves": played.result["moves"] / len(played.plays),
-            "length": float(lengths.mean()) if len(lengths) else 0.0,
-            "entropy": float(np.nanmean(entropy)) if len(entropy) else 0.0,
+            "length": sum(lengths) / len(lengths) if lengths else 0.0,
+            "reply_length": sum(lengths) / replies if replies else 0.0,
+            "entropy": float(np.mean(entropy)) if entropy else 0.0,
             "rows": float(len(rows)),
             "advantage_size": float(np.mean(np.abs(advantages))) if advantages else 0.0,
         },
     )
+
+
+def _said(played: Played, but: str) -> tuple[list[int], int, list[float]]:
+    """Tokens of each player in each game, how many replies they are, and each player's mean entropy."""
+    sitting = {(p.task_id, p.play): p.sitting for p in played.plays}
+    lengths: list[int] = []
+    entropy: list[float] = []
+    replies = 0
+    for group in played.groups:
+        for episode in group.episodes:
+            seats = sitting[episode.task_id, episode.sample // len(played.plays[0].sitting)]
+            if seats[episode.sample % len(seats)] == but:
+                continue
+            said = [s.sampled for s in episode.spans if s.sampled is not None]
+            lengths.append(episode.n_sampled)
+            replies += len(said)
+            told = np.concatenate([c.entropy for c in said]) if said else np.empty(0)
+            entropy += [float(np.nanmean(told))] if len(told) and not np.isnan(told).all() else []
+    return lengths, replies, entropy
 
 
 def taught(

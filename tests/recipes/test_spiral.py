@@ -1,24 +1,27 @@
 """SPIRAL from its first line to its last, and its checklist."""
 
 import json
+from types import SimpleNamespace
 
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
 from sharpen.errors import SharpenError
+from sharpen.learn.batch import plan
 from sharpen.measure.exploitability import INVALID, nash_conv
 from sharpen.recipes.execute import execute
 from sharpen.recipes.spiral import Settings, learnable, tables, warmed, worked
 from sharpen.runs.journal import Journal
 from sharpen.runs.store import compare_exact, read_manifest, unit_files
+from sharpen.runs.streams import stream
 from sharpen.sample.fake import FakeEngine
 from sharpen.sample.policy import load_policy
 from sharpen.tasks.games.reply import action_of
 from sharpen.tasks.games.table import game_tasks
 from sharpen.tasks.play import Outcome
 from sharpen.tasks.registry import make
-from sharpen.verbs.contests import Contest, contest, profile, record, scripted, taught
+from sharpen.verbs.contests import Contest, contest, profile, record, scripted, self_play, taught
 from sharpen.verbs.playing import Play
 from sharpen.verbs.run import Run
 from sharpen.verbs.seats import Model, Script
@@ -83,7 +86,7 @@ def test_it_runs_and_one_policy_sits_on_both_seats():
         assert line["result"]["version"] not in versions
     for row in rows_of(told, "contest"):
         assert 0 <= row["nash_conv"] <= 4
-        assert row["random/won"] + row["random/drawn"] + row["random/lost"] + row["random/invalid"] == 1
+        assert sum(row[f"random/{end}"] for end in ("won", "drawn", "lost", "invalid", "unknown")) == 1
 
 
 def test_killed_between_steps_it_ends_the_same(tmp_path):
@@ -131,6 +134,9 @@ def test_its_variants_run(changes):
         ("game=kunh", "kuhn"),
         ("opponent=minimx", "minimax"),
         ("warmup_player=rondom", "random"),
+        ("opponent=minimax", "minimax plays tictactoe, not kuhn"),
+        ('measured_against=["nash", "minimax"]', "minimax plays tictactoe, not kuhn"),
+        ("game=negotiation", "too many"),
         ("transfer=cses", "did you mean 'cases'"),
         ("transfer=cases:levl=2", "did you mean 'level'"),
         ("transfer=reasoning_gym:leg_counting", "not every question has a worked solution"),
@@ -230,7 +236,7 @@ def test_rewarding_one_seat_moves_no_other_baseline(tmp_path, policy):
     assert after[ROLES[0]] == pytest.approx(expected)
 
 
-def test_against_others_no_row_is_the_opponents(tmp_path, policy):
+def test_against_others_no_row_is_the_opponents_and_only_the_learners_roles_move(tmp_path, policy):
     run = begin(tmp_path, words(policy, lambda w: w[-1]))
     source, games, config = played(run, policy, opponent="frozen", batch_turns=1000)
     rows, after = learnable(run, source, games, {}, config)
@@ -239,7 +245,27 @@ def test_against_others_no_row_is_the_opponents(tmp_path, policy):
     # the learner sits on seat 0 in even games and on seat 1 in odd ones
     assert rows
     assert all(seat_of(row) == game_of(row) % 2 for row in rows)
-    assert set(after) <= set(ROLES)
+    expected = [0.0, 0.0]
+    for g, play in enumerate(games.plays):
+        expected[g % 2] = 0.95 * expected[g % 2] + 0.05 * play.outcome.returns[g % 2]
+    assert [after[role] for role in ROLES] == pytest.approx(expected)
+
+
+def test_one_baseline_for_both_roles_and_none(tmp_path, policy):
+    run = begin(tmp_path, words(policy, lambda w: w[-1]))
+    source, games, config = played(run, policy, n=20, batch_turns=1000, baseline="shared")
+    rows, after = learnable(run, source, games, {}, config)
+    baseline, expected = 0.0, {}
+    for g, play in enumerate(games.plays):
+        for seat, paid in enumerate(play.outcome.returns):
+            expected[g, seat] = paid - baseline
+            baseline = 0.95 * baseline + 0.05 * paid
+    assert after == {("kuhn", ""): pytest.approx(baseline)}
+    assert {(game_of(row), seat_of(row)): row.scalars["advantage"] for row in rows} == pytest.approx(expected)
+    rows, after = learnable(run, source, games, {}, config.model_copy(update={"baseline": "none"}))
+    assert after == {}
+    for row in rows:
+        assert row.scalars["advantage"] == games.plays[game_of(row)].outcome.returns[seat_of(row)]
 
 
 def test_a_batch_is_drawn_without_replacement_and_by_name(tmp_path, policy):
@@ -252,20 +278,98 @@ def test_a_batch_is_drawn_without_replacement_and_by_name(tmp_path, policy):
     assert [row.key for row in learnable(again, source, games, {}, config)[0]] == [row.key for row in rows]
 
 
-def test_a_draw_is_worth_what_the_baseline_is_not_and_nothing_else_is_left_out(tmp_path, policy):
+def test_every_turn_is_as_likely_to_be_drawn(tmp_path, policy):
+    run = begin(tmp_path, words(policy, lambda w: w[-1]))
+    source, games, config = played(run, policy, n=10, batch_turns=1000)
+    every = [row.key for row in learnable(run, source, games, {}, config)[0]]
+    few = config.model_copy(update={"batch_turns": len(every) // 4})
+    counts = dict.fromkeys(every, 0)
+    for k in range(200):
+        with run.scope(f"draw {k}"):
+            for row in learnable(run, source, games, {}, few)[0]:
+                counts[row.key] += 1
+    # binomial(200, 1/4): five standard deviations are 31
+    assert all(abs(n - 200 * (len(every) // 4) / len(every)) < 31 for n in counts.values())
+
+
+def test_each_update_sees_each_drawn_turn_once():
+    rows = [SimpleNamespace(unit="") for _ in range(17)]
+    batches = plan(rows, stream("a"), steps=3, batch_rows=Settings().learning(17).batch_rows)
+    assert [sorted(i for (i,) in batch) for batch in batches] == [list(range(17))] * 3
+    assert Settings(epochs=4).learning(17).steps == 4
+
+
+class Ends:
+    """A game that any turn of seat 0 ends, with the same returns for each."""
+
+    def __init__(self, returns, endings):
+        self.game, self.seats, self.spec = game_tasks("kuhn").game, 2, {"game": "kuhn"}
+        self.outcome = Outcome(returns, endings)
+
+    async def play(self, task, agents):
+        await agents[0]("what?", turn=0)
+        return self.outcome
+
+
+def ended(tmp_path, policy, returns, endings, baselines, **options):
+    """One such game by the policy on both seats, and what is learnt of it."""
     run = begin(tmp_path, words(policy, lambda w: "no"))
-    source, games, config = played(run, policy, game="kuhn_flat", n=1, batch_turns=100)
-    # an invalid move: the offender's turn is learnt from, and both baselines move
+    source, config = Ends(returns, endings), Settings(**options)
+    games = run.play(source, game_tasks("kuhn").take("train", 1), tables(policy, policy, config))
+    return learnable(run, source, games, baselines, config)
+
+
+@pytest.mark.parametrize("ending", ["ok", "truncated"])
+def test_a_draw_is_worth_what_the_baseline_is_not(tmp_path, policy, ending):
+    """A drawn game, and one that reached the turn limit, which is a draw."""
+    before = dict(zip(ROLES, (0.5, -0.25), strict=True))
+    rows, after = ended(tmp_path, policy, (0.0, 0.0), (ending, ending), before)
+    assert [row.scalars["advantage"] for row in rows] == [-0.5]
+    # seat 1 never moved: its return enters its baseline all the same
+    assert [after[role] for role in ROLES] == pytest.approx([0.475, -0.2375])
+
+
+def test_what_failed_is_unknown_to_rows_and_baselines(tmp_path, policy):
+    before = dict.fromkeys(ROLES, 0.5)
+    rows, after = ended(tmp_path, policy, (0.0, 0.0), ("crash", "crash"), before)
+    assert rows.rows == ()
+    assert rows.ledger["unknown"] == 1
+    assert after == before
+
+
+def test_a_reply_cut_at_its_limit_is_learnt_unless_that_is_turned_off(tmp_path, policy):
+    told = {"returns": (1.0, -1.0), "endings": ("ok", "ok"), "baselines": {}}
+    cut = begin(tmp_path / "cut", FakeEngine(lambda r: "no no no no"))
+    for drop in (False, True):
+        config = Settings(max_new_tokens=2, drop_cut=drop)
+        source = Ends(told["returns"], told["endings"])
+        with cut.scope(f"{drop}"):
+            games = cut.play(source, game_tasks("kuhn").take("train", 1), tables(policy, policy, config))
+        rows, _ = learnable(cut, source, games, {}, config)
+        assert len(rows) == (not drop)
+        assert rows.ledger.get("cut", 0) == drop
+    whole, _ = ended(tmp_path / "whole", policy, **told, drop_cut=True)
+    assert len(whole) == 1
+
+
+def test_an_invalid_move_pays_both_and_nothing_else_is_left_out(tmp_path, policy):
+    run = begin(tmp_path, words(policy, lambda w: "no"))
+    source, games, config = played(run, policy, game="kuhn_flat", n=1, batch_turns=100, replies=0)
+    # the offender's turn is learnt from, and both baselines move: the other never came to say anything
     rows, after = learnable(run, source, games, {}, config)
     assert len(rows) == 1
-    assert list(after.values()) == [pytest.approx(-0.075)]
+    offender, other = seat_of(rows.rows[0]), 1 - seat_of(rows.rows[0])
+    name = source.game.spec
+    assert after == {
+        (name, str(offender)): pytest.approx(-0.075),
+        (name, str(other)): pytest.approx(0.025),
+    }
     # a return that equals its baseline leaves no row, and no row leaves the state as it is
-    name, seat = next(iter(after))
-    rows, _ = learnable(run, source, games, {(name, seat): -1.5}, config)
+    rows, _ = learnable(run, source, games, {(name, str(offender)): -1.5}, config)
     assert rows.rows == ()
     assert rows.ledger == {"sampled": 1, "dead": 1, "undrawn": 0, "kept": 0}
     state = run.learner(policy)
-    assert run.learn(state, rows, config.learning).policy.version == policy.version
+    assert run.learn(state, rows, config.learning(len(rows))).policy.version == policy.version
 
 
 def test_shuffled_returns_are_those_of_other_games(tmp_path, policy):
@@ -298,15 +402,43 @@ def test_a_profile_counts_replies_and_what_is_no_move(tmp_path, policy):
 def test_a_record_tells_how_games_ended_by_seat():
     ends = [((1.0, -1.0), "ok"), ((-1.0, 1.0), "ok"), ((0.0, 0.0), "ok"), ((-1.5, 0.5), "invalid_move")]
     plays = [Play("t", i, ("policy", "other"), Outcome(r, (e, "ok"))) for i, (r, e) in enumerate(ends)]
-    told = record([*plays, Play("t", 4, ("other", "policy"), Outcome((-1.0, 1.0), ("ok", "ok")))], "policy")
-    assert told == {
-        "won": 0.4,
-        "drawn": 0.2,
-        "lost": 0.2,
-        "invalid": 0.2,
+    plays += [Play("t", 4, ("other", "policy"), Outcome((-1.0, 1.0), ("ok", "ok")))] * 4
+    # nobody knows who would have won: no draw, and part of no mean
+    plays += [Play("t", 5, ("other", "policy"), Outcome((0.0, 0.0), ("crash", "crash")))] * 2
+    assert record(plays, "policy") == {
+        "won": 0.5,
+        "drawn": 0.1,
+        "lost": 0.1,
+        "invalid": 0.1,
+        "unknown": 0.2,
         "return_0": -0.375,
         "return_1": 1.0,
     }
+
+
+def test_a_round_tells_of_the_learner_alone(tmp_path, policy):
+    """Its tokens a reply and a game, its entropy, what each seat got, its baselines."""
+    run = begin(tmp_path, words(policy, lambda w: w[-2] if w[2][0] == "J" else f"\\boxed{{{w[-1]}}}"))
+    source, games, config = played(run, policy, n=12, opponent="frozen", batch_turns=1000)
+    rows, after = learnable(run, source, games, {}, config)
+    row = {}
+    run.log = lambda name, told: row.update(told)
+    self_play(run, games, after, rows.rows, but="frozen")
+    mine = [e for g in games.groups for e in g.episodes if any(s.trainable for s in e.spans)]
+    replies = [s for e in mine for s in e.spans if s.sampled is not None]
+    assert len(mine) == 12
+    assert row["length"] == sum(len(s.tokens) for s in replies) / 12
+    assert row["reply_length"] == sum(len(s.tokens) for s in replies) / len(replies)
+    assert row["reply_length"] < row["length"]
+    means = [
+        np.mean(np.concatenate([s.sampled.entropy for s in e.spans if s.sampled is not None])) for e in mine
+    ]
+    assert row["entropy"] == pytest.approx(np.mean(means))
+    returns = np.array([p.outcome.returns for p in games.plays])
+    assert [row["return_0"], row["return_1"]] == returns.mean(0).tolist()
+    assert [row["baseline/kuhn/0"], row["baseline/kuhn/1"]] == [after[role] for role in ROLES]
+    assert (row["invalid_share"], row["crash_share"], row["rows"]) == (0, 0, len(rows))
+    assert row["moves"] == np.mean([len(p.outcome.moves) for p in games.plays])
 
 
 def test_scripted_games_become_texts_in_the_words_of_the_game(tmp_path, policy):
