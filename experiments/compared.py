@@ -34,6 +34,29 @@ def difference(study: str, values: Values, name: str) -> Interval:
     return hierarchical_bootstrap(values, stream=stream(study, name), n=2000)
 
 
+def crossed(
+    study: str,
+    statistic: Callable[[NDArray[np.int64], NDArray[np.int64]], float | None],
+    shape: tuple[int, int],
+    name: str,
+    *,
+    draws: int = 1000,
+) -> Interval | None:
+    """A number of seeds and items, given by their indices, with its 95 % interval: both are drawn with
+    replacement, items once for all seeds. None where the number is undefined for all of them; draws for which
+    it is undefined are left out."""
+    seeds, items = shape
+    value = statistic(np.arange(seeds), np.arange(items))
+    if value is None:
+        return None
+    rng = stream(study, "crossed", name).generator()
+    found = [
+        statistic(rng.integers(seeds, size=seeds), rng.integers(items, size=items)) for _ in range(draws)
+    ]
+    low, high = np.quantile([v for v in found if v is not None], [0.025, 0.975])
+    return value, float(low), float(high)
+
+
 def span(found: Interval) -> str:
     """An interval of shares, in points (or percent)."""
     return "{:+.1f} ({:+.1f} to {:+.1f})".format(*(100 * x for x in found))

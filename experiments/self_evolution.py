@@ -37,6 +37,7 @@ def arms(model: str) -> tuple[Arm, ...]:
         PAIRS: pairs,
         LONG: (*pairs, f"steps={every}", f"optimizer.total_steps={every}"),
         "filter off": ("verdicts=off",),
+        "every first answer": ("verdicts=off", "refinements=0"),
         "refinement off": ("refinements=0",),
         BLIND: ("verdicts=random",),
         SHUFFLED: ("verdicts=shuffled",),

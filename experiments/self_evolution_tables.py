@@ -122,8 +122,10 @@ def verdict(found: Row) -> str:
 def rounds(found: Row) -> str:
     """SELF stage by stage: accuracy by way, verdicts, refinements, and what was kept."""
     runs = of(found, OURS)
-    heads = ["stage", "direct, %", "refined, %", "as the rates say, %", "verdicts right, %", "TPR", "FPR",
-             "unparsable, %", "fixed, %", "spoilt, %", "prompts", "kept, %", "right among the kept, %",
+    heads = ["stage", "direct, %", f"minus {PAIRS}, points", "refined, %", "as the rates say, %",
+             "verdicts right, %", "TPR", "FPR",
+             "unparsable, %", "fixed, %", "spoilt, %", "prompts", "no answer, %", "copied, %",
+             "verdict unparsable, %", "kept, %", "right among the kept, %",
              "as the rates say, %"]  # fmt: skip
     rows = []
     for at, stage in enumerate(stages(runs[0])):
@@ -136,14 +138,19 @@ def rounds(found: Row) -> str:
                  for n in ("verdict_tpr", "verdict_fpr", "fix", "spoil")]  # fmt: skip
         known = [r for r in rates if r is not None]
         told = f"{100 * refined_accuracy(float(direct), *known):.1f}" if len(known) == 4 else "-"
+        pairs = ""
+        if PAIRS in names(found):
+            gap = right(found, OURS, DIRECT, at) - right(found, PAIRS, DIRECT)
+            pairs = span(interval(gap, f"{stage} pairs"))
         rows.append([
-            stage, f"{100 * direct:.1f}", f"{100 * refined:.1f}", told, mean(critic["verdict_accuracy"]),
+            stage, f"{100 * direct:.1f}", pairs, f"{100 * refined:.1f}", told,
+            mean(critic["verdict_accuracy"]),
             mean(critic["verdict_tpr"], ".2f", 1), mean(critic["verdict_fpr"], ".2f", 1),
             mean(critic["verdict_unparsable"]), mean(critic["fix"]), mean(critic["spoil"]),
             *_kept(found, stage),
         ])  # fmt: skip
     note = (
-        "Held-out questions but for the last four columns, which are of the round's prompts. What the rates "
+        "Held-out questions but for the last seven columns, which are of the round's prompts. What the rates "
         "say is computed from TPR, FPR, fixed and spoilt; of the kept, from all verdicts of the round."
     )
     return "\n\n".join((markdown(heads, rows), f"{note} {caption(found)}"))
@@ -154,11 +161,14 @@ def _kept(found: Row, stage: str) -> list[str]:
              for n in ("prompts", "yield", "purity", "first_accuracy", "verdict_tpr",
                        "verdict_fpr")}  # fmt: skip
     if not cells["prompts"]:
-        return ["", "", "", ""]
+        return [""] * 7
     known = [cells[n] for n in ("first_accuracy", "verdict_tpr", "verdict_fpr")]
     due = filter_purity(*(float(np.mean(values)) for values in known)) if all(known) else None
     told = "-" if due is None else f"{100 * due:.1f}"
-    return [mean(cells["prompts"], ",.0f", 1), mean(cells["yield"]), mean(cells["purity"]), told]
+    rows = [r for run in of(found, OURS) for r in run["rows"]
+            if r["name"] == "evolution" and f"round {r['round']}" == stage]  # fmt: skip
+    lost = [mean([r.get(n, 0) / r["prompts"] for r in rows]) for n in ("no_answer", "copied", "unparsable")]
+    return [mean(cells["prompts"], ",.0f", 1), *lost, mean(cells["yield"]), mean(cells["purity"]), told]
 
 
 def inference(found: Row) -> str:

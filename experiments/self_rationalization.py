@@ -21,6 +21,8 @@ from sharpen.runs.store import unit_files
 
 SEEDS = 3
 SEED, OURS = "seed judge", "gold, margin 2"
+SCORES, ALONE = f"{SEED}, scores alone", "scores alone"
+"""What learns scores without reasons: by supervised learning, and by DPO."""
 SHORT = ("votes=0",)
 KEPT = ("pairs", "judge", "judge_vote", "judge_bare", "judge_swapped", "judge_pairs")
 
@@ -40,10 +42,9 @@ def seeds(model: str) -> tuple[Arm, ...]:
         f"{SEED}, {kind}": kind for kind in ("pointwise", "joint", "merged") if kind != own
     }
     common = (f"model={model}", "rounds=0")
-    return tuple(
-        Arm(name, "self_rationalization", (*common, f"seed_judge.kind={kind}"))
-        for name, kind in kinds.items()
-    )
+    told = {name: (f"seed_judge.kind={kind}",) for name, kind in kinds.items()}
+    told[SCORES] = ("seed_judge.bare=1",)
+    return tuple(Arm(name, "self_rationalization", (*common, *some)) for name, some in told.items())
 
 
 def arms(model: str) -> tuple[Arm, ...]:
@@ -57,7 +58,7 @@ def arms(model: str) -> tuple[Arm, ...]:
         "pairs turned round": ("pairing=swapped", *SHORT),
         "SFT on the chosen": ("learns=chosen", *SHORT),
         "SFT on best of N": ("learns=right", *SHORT),
-        "scores alone": ("reasons=false", *SHORT),
+        ALONE: ("reasons=false", *SHORT),
     }
     after = (SEED, judge_of)
     others = tuple(Arm(name, "self_rationalization", some, after) for name, some in told.items())
@@ -79,7 +80,9 @@ def collect(folder: Path) -> dict[str, Any]:
             r = int(parts[0].removeprefix("round-")) if parts[0].startswith("round-") else 0
             on = next(p for p in parts if p.startswith("judge-")).removeprefix("judge-")
             held = pq.read_table(files[0]).drop(["task_id"]).to_pydict()
-            items.append({"round": r, "on": on, **{k: held[k] for k in ("gold", "greedy")}})
+            items.append(
+                {"round": r, "on": on, **{k: held[k] for k in ("gold", "greedy", "bare") if k in held}}
+            )
     return {"rows": rows, "items": items}
 
 

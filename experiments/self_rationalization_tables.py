@@ -6,14 +6,19 @@ from collections.abc import Callable, Sequence
 from functools import partial
 
 import numpy as np
-from compared import Values, by_base, dated, difference, mean, names, of, span, sure
+from compared import Values, by_base, crossed, dated, difference, mean, names, of, span, sure
+from numpy.typing import NDArray
 from regions import Row, markdown
-from self_rationalization import OURS, SEED
+from self_rationalization import ALONE, OURS, SCORES, SEED
+
+from sharpen.measure.likert import pearson
 
 interval = partial(difference, "self_rationalization")
 SETS = ("seen", "unseen")
 BLIND = ("majority", "meta-judge")
-RIVALS = ("SFT on the chosen", "SFT on best of N", "scores alone", *BLIND)
+RIVALS = ("SFT on the chosen", "SFT on best of N", ALONE, *BLIND)
+ASKED = dict.fromkeys((SCORES, ALONE), "bare")
+"""How a judge is asked: in one text with its reasons, but for those that learnt scores alone."""
 
 
 def last(run: Row) -> int:
@@ -27,7 +32,7 @@ def exact(found: Row, arm: str, on: str, at: int = -1) -> Values:
     for run in of(found, arm):
         r = last(run) if at < 0 else at
         held = next(x for x in run["items"] if (x["round"], x["on"]) == (r, on))
-        rows.append([g == s for g, s in zip(held["gold"], held["greedy"], strict=True)])
+        rows.append([g == s for g, s in zip(held["gold"], held[ASKED.get(arm, "greedy")], strict=True)])
     return np.array(rows, float)
 
 
@@ -40,18 +45,48 @@ def numbers(found: Row, arm: str, name: str, on: str, column: str, at: int = -1)
     return [v for v in told if v is not None]
 
 
-def spread(values: Sequence[float], form: str = ".3f") -> str:
-    """The mean over seeds with the lowest and the highest."""
-    if not len(values):
+def scores(found: Row, arm: str, on: str, at: int = -1) -> tuple[Values, Values]:
+    """Gold and greedy scores, ``(seeds, items)``; NaN is unread."""
+    gold, said = [], []
+    for run in of(found, arm):
+        r = last(run) if at < 0 else at
+        held = next(x for x in run["items"] if (x["round"], x["on"]) == (r, on))
+        gold.append(held["gold"])
+        said.append([np.nan if s is None else s for s in held[ASKED.get(arm, "greedy")]])
+    return np.array(gold, float), np.array(said, float)
+
+
+def correlation(gold: Values, said: Values) -> float | None:
+    """Pearson's correlation of what was read, mean over seeds; None where one is undefined."""
+    known = ~np.isnan(said)
+    each = [pearson(g[k], s[k]) for g, s, k in zip(gold, said, known, strict=True)]
+    told = [v for v in each if v is not None]
+    return float(np.mean(told)) if len(told) == len(each) else None
+
+
+def pearsons(found: Row, arm: str, on: str, at: int = -1, *, minus: int | None = None) -> str:
+    """Pearson with its interval, or the difference to that at round ``minus`` of the same judges."""
+    parts = [scores(found, arm, on, at)] + ([] if minus is None else [scores(found, arm, on, minus)])
+
+    def statistic(seeds: NDArray[np.int64], items: NDArray[np.int64]) -> float | None:
+        place = np.ix_(seeds, items)
+        told = [correlation(gold[place], said[place]) for gold, said in parts]
+        if any(v is None for v in told):
+            return None
+        return told[0] if minus is None else told[0] - told[1]  # type: ignore[operator]
+
+    found_ = crossed("self_rationalization", statistic, parts[0][0].shape, f"{arm} {on} {at} {minus}")
+    if found_ is None:
         return "-"
-    return f"{np.mean(values):{form}} ({min(values):{form}} to {max(values):{form}})"
+    form = ".3f" if minus is None else "+.3f"
+    return "{:{form}} ({:{form}} to {:{form}})".format(*found_, form=form)
 
 
 def arms(found: Row) -> str:
     """Every arm's last judge against the seed judge, on criteria that were learnt and on others."""
-    heads = ["", "criteria", "exact, %", "minus the seed judge, points", "Pearson",
-             "defects named, %", "of those named true, %", "unread, %", "pairs right by scores, %",
-             "tied, %"]  # fmt: skip
+    heads = ["", "criteria", "exact, %", "minus the seed judge, points", "Pearson", "minus the seed judge",
+             "defects named, %", "of those named true, %", "unread, %", "always the same score, % of judges",
+             "pairs right by scores, %", "tied, %"]  # fmt: skip
     rows = []
     for arm in names(found):
         for on in SETS:
@@ -62,12 +97,16 @@ def arms(found: Row) -> str:
                 else ""
             )
             cells = [
-                numbers(found, arm, "judge", on, n)
-                for n in ("pearson", "defects_recall", "defects_precision", "unread")
+                numbers(
+                    found, arm, "judge_bare" if n in ("unread", "same") and arm in ASKED else "judge", on, n
+                )
+                for n in ("defects_recall", "defects_precision", "unread", "same")
             ]
+            learnt = last(of(found, arm)[0])
             told = [numbers(found, arm, "judge_pairs", on, f"scored_{n}") for n in ("accuracy", "ties")]
-            rows.append([arm if on == SETS[0] else "", on, mean(end.ravel()), gap, spread(cells[0]),
-                         *(mean(c) for c in cells[1:]), *(mean(t) for t in told)])  # fmt: skip
+            rows.append([arm if on == SETS[0] else "", on, mean(end.ravel()), gap, pearsons(found, arm, on),
+                         pearsons(found, arm, on, minus=0) if learnt else "",
+                         *(mean(c) for c in cells), *(mean(t) for t in told)])  # fmt: skip
     return "\n\n".join((markdown(heads, rows, left=2), verdict(found), caption(found)))
 
 
@@ -88,32 +127,47 @@ def verdict(found: Row) -> str:
 
 def rounds(found: Row) -> str:
     """Round by round: accuracy and correlation, and where the items went."""
-    heads = ["", "round", "exact, seen, %", "unseen, %", "Pearson, seen", "unseen", "items", "paired, %",
-             "all right, %", "pairs", "mean score: chosen", "rejected"]  # fmt: skip
+    heads = ["", "round", "exact, seen, %", "unseen, %", "minus the round before, unseen, points",
+             "Pearson, seen", "unseen", "items", *(f"{name}, %" for name in WENT.values()),
+             "judgments unread, %", "pairs", "mean score: chosen", "rejected"]  # fmt: skip
     rows = []
     for arm in names(found):
         runs = of(found, arm)
         for r in range(min(map(last, runs)) + 1):
             if not r and arm not in (SEED, OURS):
                 continue
-            told = {
-                n: [
-                    x.get(n) or 0
-                    for run in runs
-                    for x in run["rows"]
-                    if (x["name"], x["round"]) == ("pairs", r)
-                ]
-                for n in ("items", "paired", "all_right", "pairs", "chosen_score", "rejected_score")
-            }
-            share = [
-                mean([a / b for a, b in zip(told[n], told["items"], strict=True)])
-                for n in ("paired", "all_right")
-            ]
-            rows.append([arm, f"{r}", *(mean(exact(found, arm, on, r).ravel()) for on in SETS),
-                         *(mean(numbers(found, arm, "judge", s, "pearson", r), ".3f", 1) for s in SETS),
-                         mean(told["items"], ".0f", 1), *share, mean(told["pairs"], ".0f", 1),
-                         *(mean(told[n], ".2f", 1) for n in ("chosen_score", "rejected_score"))])  # fmt: skip
+            pairs = [x for run in runs for x in run["rows"] if (x["name"], x["round"]) == ("pairs", r)]
+            shares = {n: [sum(x.get(k, 0) for k in n.split("+")) / x["items"] for x in pairs] for n in WENT}
+            both = [exact(found, arm, on, r) for on in SETS]
+            gap = ""
+            if r:
+                before = exact(found, arm, SETS[1], r - 1)
+                gap = span(interval(both[1] - before, f"{arm} round {r}"))
+            rows.append([
+                arm, f"{r}", *(mean(b.ravel()) for b in both), gap,
+                *(pearsons(found, arm, on, r) for on in SETS),
+                mean([x["items"] for x in pairs], ".0f", 1), *(mean(shares[n]) for n in WENT),
+                mean([x["unread_share"] for x in pairs]), mean([x["pairs"] for x in pairs], ".0f", 1),
+                *(mean(_known(pairs, n), ".2f", 1) for n in ("chosen_score", "rejected_score")),
+            ])  # fmt: skip
     return f"{markdown(heads, rows, left=2)}\n\n{caption(found)}"
+
+
+WENT = {
+    "paired": "paired",
+    "all_right": "all right",
+    "all_wrong": "all wrong",
+    "no_margin": "no margin",
+    "tie+too_few": "tied vote",
+    "unread": "nothing read",
+    "nothing_to_tell": "nothing to tell apart",
+}
+"""Where a round's items go, by the ledger's names."""
+
+
+def _known(rows: Sequence[Row], name: str) -> list[float]:
+    """A number of the rows that know it: a round without a pair has no mean score."""
+    return [x[name] for x in rows if x.get(name) is not None]
 
 
 def judges(found: Row) -> str:
@@ -145,8 +199,8 @@ def caption(found: Row) -> str:
     run = found["runs"][0]
     n, count = len(run["items"][0]["gold"]), len({r["seed"] for r in found["runs"]})
     return (
-        "Means over seeds; Pearson with the lowest and the highest seed; differences are paired by seed and "
-        f"item, with a 95 % interval (bootstrap over both). `{found['command']}`, {count} "
+        "Means over seeds; differences are paired by seed and item; 95 % intervals by bootstrap over both."
+        f" `{found['command']}`, {count} "
         f"seed{'s' * (count != 1)}, {n} held-out items a set, base {found['base']}, {dated(found)}."
     )
 

@@ -90,7 +90,7 @@ def adaptive() -> list[Row]:
             # the least N, the same for all prompts, that misses no more
             fixed = next(n for n in range(1, 5000) if np.mean(1 - found_by(bests, n)) <= max(error, 1e-3))
             found.append({"used": float(np.mean(used)), "error": error, "fixed": fixed,
-                          "coverage": coverage(bests)})  # fmt: skip
+                          "coverage": coverage(np.log(bests))})  # fmt: skip
         rows.append({"delta": delta, "runs": found})
     return rows
 

@@ -114,7 +114,7 @@ def verdict(found: Row) -> str:
         got = each(runs, "sharpened", how) - greedy
         share = float(got.mean() / gain.mean()) if gain.mean() else float("nan")
         least = interval(got - KEPT * gain, f"kept {how}")
-        good = "met" if least[1] > 0 else "not met"
+        good = "met" if least[1] > 0 and interval(gain, "gain")[1] > 0 else "not met"
         at = "at T=1" if how == "sampled" else "greedily"
         said.append(
             f"- {at}, {100 * share:.0f} % of best-of-N's gain over the base's greedy answers is kept; what "

@@ -19,7 +19,14 @@ GOOD, BAD = [1, 1, 1, 0], [1, 0, 0, 0]
 def run(arm, seed, end, refined):
     rates = {"verdict_accuracy": 0.8, "verdict_tpr": 0.8, "verdict_fpr": 0.25, "verdict_unparsable": 0.0,
              "fix": 0.2, "spoil": 0.3}  # fmt: skip
-    kept = {"prompts": 100, "yield": 0.4, "purity": 0.6, "first_accuracy": 0.3}
+    kept = {
+        "prompts": 100,
+        "no_answer": 2,
+        "unparsable": 5,
+        "yield": 0.4,
+        "purity": 0.6,
+        "first_accuracy": 0.3,
+    }
     rows = [
         *({"name": "critic", "round": 0, "stage": s, **rates} for s in ("start", "meta")),
         {"name": "evolution", "round": 1, **kept, "verdict_tpr": 0.8, "verdict_fpr": 0.25},
@@ -77,9 +84,11 @@ def test_stages_stand_beside_what_their_rates_imply():
     rows = body(tables.rounds(found()))
     assert [row[0] for row in rows] == ["start", "meta", "round 1"]
     # direct 75 %: .75 * .8 + .75 * .2 * .7 + .25 * .75 * .2 = 74.25
-    assert rows[2][1:4] == ["75.0", "100.0", "74.2"]
-    assert rows[2][-4:] == ["100", "40.0", "60.0", "57.8"]
-    assert rows[0][-4:] == [""] * 4
+    assert rows[2][1:5] == ["75.0", "", "100.0", "74.2"]
+    assert rows[2][-7:] == ["100", "2.0", "0.0", "5.0", "40.0", "60.0", "57.8"]
+    assert rows[0][-7:] == [""] * 7
+    beside = body(tables.rounds(found(D_QA=(BAD, BAD))))
+    assert [row[2].split(" ")[0] for row in beside] == ["+0.0", "+0.0", "+50.0"]
 
 
 def test_ways_of_inference_tell_their_cost():

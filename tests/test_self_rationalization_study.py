@@ -3,6 +3,7 @@
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 sys.path.insert(0, str(Path(__file__).parent.parent / "experiments"))
@@ -12,6 +13,7 @@ import self_rationalization_tables as tables
 import tables as pages
 from launch import heading
 
+from sharpen.measure.likert import pearson
 from tests import tiny
 
 GOLD = [1, 2, 3, 4]
@@ -22,12 +24,15 @@ def run(arm, seed, by_round):
     items, rows = [], []
     for r, said in enumerate(by_round):
         for on in tables.SETS:
-            items.append({"round": r, "on": on, "gold": GOLD, "greedy": said})
+            items.append({"round": r, "on": on, "gold": GOLD, "greedy": said, "bare": said[::-1]})
             rows.append({"name": "judge", "round": r, "on": on, "pearson": 0.5 + r / 10, "unread": 0.0,
-                         "defects_recall": 0.25, "defects_precision": None, "exact": 0.5})  # fmt: skip
+                         "defects_recall": 0.25, "defects_precision": None, "exact": 0.5,
+                         "same": False})  # fmt: skip
         if r:
-            rows.append({"name": "pairs", "round": r, "items": 8, "paired": 4, "all_right": 2, "pairs": 12,
-                         "chosen_score": 3.0, "rejected_score": 2.5})  # fmt: skip
+            rows.append({"name": "pairs", "round": r, "items": 8, "paired": 4, "all_right": 2, "tie": 1,
+                         "too_few": 1, "unread_share": 0.25, "pairs": 12 * (r < 2),
+                         "chosen_score": 3.0 if r < 2 else None,
+                         "rejected_score": 2.5 if r < 2 else None})  # fmt: skip
     return {"arm": arm, "seed": seed, "code": "c0de", "rows": rows, "items": items}
 
 
@@ -57,7 +62,10 @@ def test_every_arm_against_the_seed_judge():
     assert rows[2][2] == "100.0"
     assert rows[2][3].startswith("+50.0 (")
     assert rows[4][3].startswith("-25.0 (")
-    assert rows[2][4:8] == ["0.700 (0.700 to 0.700)", "25.0", "-", "0.0"]
+    assert rows[2][4].startswith("1.000 (1.000 to ")  # every draw of right scores correlates in full
+    assert rows[2][5].startswith("+0.")
+    assert rows[0][5] == ""
+    assert rows[2][6:10] == ["25.0", "-", "0.0", "0.0"]
     assert f"- {study.OURS} minus majority, unseen criteria: +75.0 (" in told
     assert "points exact (above 0)" in told
 
@@ -67,7 +75,35 @@ def test_round_by_round():
     assert [row[:2] for row in rows] == [
         [study.SEED, "0"], [study.OURS, "0"], [study.OURS, "1"], [study.OURS, "2"], ["majority", "1"]
     ]  # fmt: skip
-    assert rows[2][2:] == ["50.0", "50.0", "0.600", "0.600", "8", "50.0", "25.0", "12", "3.00", "2.50"]
+    assert rows[2][2:5] == ["50.0", "50.0", "+0.0 (+0.0 to +0.0)"]
+    assert rows[2][5].startswith("0.9")
+    paired, right, wrong, margin, tied, unread, same = rows[2][8:15]
+    assert (paired, right, wrong, margin, tied, unread, same) == (
+        "50.0", "25.0", "0.0", "0.0", "25.0", "0.0", "0.0"
+    )  # fmt: skip
+    assert rows[2][15:] == ["25.0", "12", "3.00", "2.50"]
+    # a round without a pair has no mean score, and none is made up
+    assert rows[3][15:] == ["25.0", "0", "-", "-"]
+
+
+def test_correlations_are_of_what_was_read_and_their_differences_paired():
+    gold, said = np.array([[1, 2, 3, 4.0]] * 2), np.array([[2, 4, 6, 8.0], [4, 3, np.nan, 1]])
+    assert tables.correlation(gold, said) == pytest.approx((1 + pearson([1, 2, 4], [4, 3, 1])) / 2)
+    assert tables.correlation(gold, np.array([[3, 3, 3, 3.0]] * 2)) is None
+    half, end = [1, 2, 5, 5], GOLD
+    runs = [run(study.OURS, seed, [half, end]) for seed in range(2)]
+    told = tables.pearsons({"runs": runs}, study.OURS, "seen", minus=0)
+    assert told.startswith(f"{1 - pearson(GOLD, half):+.3f} (")
+    assert tables.pearsons({"runs": runs}, study.OURS, "seen", 1, minus=1).startswith(
+        "+0.000 (+0.000 to +0.0"
+    )
+
+
+def test_judges_that_learnt_scores_alone_are_asked_for_them_alone():
+    runs = [run(arm, 0, [[1, 2, 5, 5], GOLD]) for arm in (study.OURS, study.ALONE)]
+    reasoned, bare = (tables.exact({"runs": runs}, arm, "seen").tolist() for arm in (study.OURS, study.ALONE))
+    assert reasoned == [[1, 1, 1, 1]]
+    assert bare == [[0, 0, 0, 0]]  # what is stored under bare is turned round
 
 
 def test_without_a_result_the_page_says_how_it_is_made(monkeypatch, tmp_path):

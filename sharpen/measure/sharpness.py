@@ -20,12 +20,13 @@ Floats = NDArray[np.float64]
 
 # exact -----------------------------------------------------------------------------------------------
 def coverage(best: ArrayLike) -> float:
-    """C_cov, the mean over prompts of ``1 / pi_base(y* | x)``, from the probabilities of y*, each in
-    (0, 1]."""
-    p = np.asarray(best, dtype=np.float64)
-    if not len(p) or not ((p > 0) & (p <= 1)).all():
-        raise SharpenError("coverage: probabilities of the best answers are in (0, 1]")
-    return float((1 / p).mean())
+    """C_cov, the mean over prompts of ``1 / pi_base(y* | x)``, from the log-probabilities of y* (nats, 0 at
+    most); infinite where it is more than a number can hold."""
+    logs = np.asarray(best, dtype=np.float64)
+    if not len(logs) or not (logs <= 0).all() or not np.isfinite(logs).all():
+        raise SharpenError("coverage: log-probabilities of the best answers are finite, and 0 at most")
+    with np.errstate(over="ignore"):
+        return float(np.exp(-logs).mean())
 
 
 def enough(p: float, rho: float) -> int:

@@ -285,21 +285,24 @@ def pairs(run: Run, judge: Policy, meta: Policy | None, groups: Groups, config: 
 
 
 def rated(run: Run, meta: Policy, groups: Groups, config: Settings) -> list[list[int | None]]:
-    """A meta-judge's rating of each judgment, greedy; None where none can be read."""
+    """A meta-judge's rating of each judgment, greedy; None where none can be read, or it did not end."""
+    from sharpen.verbs.judging import Planted, scores_of
+
+    own = isinstance(run.source(config.tasks), Planted)
     tasks = [
-        Task(f"{c.task.id}/judgment-{k}", meta_prompt(c.task, text, config.model), "", {})
+        Task(f"{c.task.id}/judgment-{k}", meta_prompt(c.task, text, own=own), "", {})
         for c in groups.columns
         for k, text in enumerate(c.texts)
     ]
     given = run.sample(meta, tasks, n=1, law=GREEDY, asking=config.asking, name="ratings")
-    told = iter(read_score(c.texts[0]) for c in given.columns)
+    told = iter(said[0] for said in scores_of(given))
     return [[next(told) for _ in c.texts] for c in groups.columns]
 
 
-def meta_prompt(task: Task, judgment: str, model: str) -> str:
-    """Asks how good a judgment is; a shipped model in its own words, which know no English."""
+def meta_prompt(task: Task, judgment: str, *, own: bool) -> str:
+    """Asks how good a judgment is: in English, or in the ``own`` words of items that are not put in any."""
     asked = prompt_text(task.prompt)
-    if model.startswith("nano"):
+    if own:
         return f"{asked}{judgment}\n{asked}"
     rubric = Rubric("Does the feedback find what is wrong and nothing else, and does its score follow?")
     return score_prompt(asked, judgment, rubric)
@@ -360,11 +363,7 @@ def check(config: Settings) -> Made:
     made = usual(config)
     source, seed = made.sources[config.tasks], config.seed_judge
     taken = source.take("train", config.pool)
-    for task in (*taken[:1], *source.take(config.held_out_split, config.judged)[:1]):
-        if task.answer not in set("12345"):
-            raise SharpenError(
-                f"tasks={config.tasks}: its answers should be scores from 1 to 5, one is {task.answer!r}"
-            )
+    _scored(config.tasks, [*taken, *source.take(config.held_out_split, config.judged)])
     if seed.steps and taken[0].solution is None:
         raise SharpenError(
             f"tasks={config.tasks} has no worked judgments; a model that can judge: seed_judge.steps=0"
@@ -375,5 +374,18 @@ def check(config: Settings) -> Made:
         made.policies[config.meta] = load_policy(config.meta)
     if config.unseen:
         made.sources[config.unseen] = make(config.unseen)
-        made.sources[config.unseen].take(config.held_out_split, config.judged)
+        _scored(config.unseen, made.sources[config.unseen].take(config.held_out_split, config.judged))
+    for tasks in filter(None, (config.tasks, config.unseen)):
+        if compared := paired_with(tasks, config):
+            made.sources[compared] = make(compared)
+            made.sources[compared].take(config.held_out_split, config.judged)
     return made
+
+
+def _scored(name: str, tasks: Sequence[Task]) -> None:
+    """Raises SharpenError where an answer is no score."""
+    for task in tasks:
+        if task.answer not in set("12345"):
+            raise SharpenError(
+                f"{name}: answers should be scores from 1 to 5, that of {task.id} is {task.answer!r}"
+            )

@@ -120,6 +120,8 @@ class Settings(Training):
                 raise ValueError(f"algorithm={self.algorithm} compares two answers: by=majority is for many")
             if self.preference.kind != "regression":
                 raise ValueError("sharpening regresses on rewards: preference.kind=regression")
+            if self.preference.sft_coef:
+                raise ValueError("preference.sft_coef: of two answers of the regression none is preferred")
             if self.control == "random":
                 raise ValueError(f"control=random is for selections; algorithm={self.algorithm} has none")
         if self.algorithm == "offline" and self.samples % 2:

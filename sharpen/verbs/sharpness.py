@@ -70,7 +70,8 @@ def tell_base(run: Run, base: Policy, what: Whetstone, *, about: Mapping[str, An
             told[np.arange(len(told)), best.astype(int)],
         )
         row = _row(greedy, sampled, _logliks(greedy)[:, 0], told, told, found.logliks, what.delta)
-        row |= {"coverage": coverage(np.exp(found.logliks)), "any_right": _any(sampled)}
+        covered = coverage(found.logliks)
+        row |= {"coverage": covered if np.isfinite(covered) else None, "any_right": _any(sampled)}
         rewards, right = _rewards(sampled, told, what.read), np.array(sampled.correct, np.float64)
         picks = {f"best_{kind}": picked(r, fits, right, r.shape[1]) for kind, r in rewards.items()}
         lines = [{"name": "best_of", **line} for line in _best_of(rewards, right, told, fits)]

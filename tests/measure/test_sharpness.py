@@ -24,13 +24,14 @@ PI = (0.5, 0.3, 0.2)
 
 
 def test_coverage_and_how_many_samples_are_enough():
-    assert coverage([0.5, 0.1]) == pytest.approx(6.0)
+    assert coverage(np.log([0.5, 0.1])) == pytest.approx(6.0)
     assert enough(0.1, 0.1) == 24
     assert found_by(0.1, 24) == pytest.approx(0.920234, abs=1e-6)
     for p in (0.01, 0.3, 0.9):
         for rho in (0.5, 0.1, 0.001):
             assert 1 - found_by(p, enough(p, rho)) <= rho
-    for bad in ([], [0.0], [1.2]):
+    assert coverage([-800.0, -1.0]) == np.inf  # no number holds it, and no run ends for it
+    for bad in ([], [-np.inf], [0.2], [np.nan]):
         with pytest.raises(SharpenError, match="coverage"):
             coverage(bad)
 

@@ -111,6 +111,33 @@ def test_every_round_trains_the_same_weights_anew_and_the_last_policy_samples(re
         assert sum(a["inputs"]["policy"] == line["result"]["version"] for a in asked.values()) >= 1
 
 
+def test_within_a_c1_the_last_policy_samples_and_a_new_c1_begins_with_the_best(tmp_path):
+    """Two rounds at each of two c1; whichever of the first two was better begins the third."""
+    folder = tmp_path / "run"
+    execute(NAME, settings(*SMALL, "rounds=4", "per_c1=2", "tolerance=0", "steps=3"), folder)
+    policies = {key: line["inputs"]["policy"] for key, line in steps(folder, "sample", "round-").items()}
+    asked, made = ([policies[f"round-000{r}/{what}sample:0"] for r in range(1, 5)] for what in
+                   ("", "validation/"))  # fmt: skip
+    told = [r["f"] for r in rounds(folder, "validation") if r["of"] == "validation"]
+    assert made[0] != made[1]
+    assert asked[1] == made[0]
+    assert asked[2] == made[int(np.argmax(told[:2]))]
+    assert asked[3] == made[2]
+
+
+def test_arms_ask_the_same_questions_in_a_round(folder, tmp_path):
+    whole = [set(stored(folder, f"round-000{r}/sample:0")["task_id"].to_pylist()) for r in (1, 2)]
+    assert whole[0] != whole[1]
+    changes = {"ei": "variant=ei", "fixed": "curriculum=fixed", "shuffled": "refusal_reward=shuffled"}
+    for name, change in changes.items():
+        few = ("held_out=2", "held_out_sampled=2", "supervised.steps=1", "steps=1")
+        execute(NAME, settings(change, *few), tmp_path / name)
+        asked = [
+            set(stored(tmp_path / name, f"round-000{r}/sample:0")["task_id"].to_pylist()) for r in (1, 2)
+        ]
+        assert asked == whole
+
+
 def test_the_search_sees_validation_questions_alone_and_the_test_is_sat_at_the_end(folder):
     test = {
         t for key in steps(folder, "sample", "final/") for t in stored(folder, key)["task_id"].to_pylist()

@@ -270,6 +270,21 @@ def test_ways_of_inference_tell_their_cost(folder):
         assert row["verdict_unparsable"] is not None
 
 
+def test_every_stage_is_asked_alike(folder):
+    """The same questions by the same laws and limits, whatever model answers: rows of a table compare."""
+    seen: dict[str, list[dict]] = {}
+    models = set()
+    for key, line in steps(folder, "solve").items():
+        if "inference " in key:
+            way = key.split("/")[-2]
+            models.add(line["inputs"]["policy"])
+            seen.setdefault(way, []).append({k: v for k, v in line["inputs"].items() if k != "policy"})
+    assert len(seen["greedy"]) == len(seen["self_feedback"]) == 4
+    assert len(models) > 1
+    for told in seen.values():
+        assert all(inputs == told[0] for inputs in told)
+
+
 def test_inference_measures_verdicts_and_refinements(tmp_path):
     run = begin(tmp_path)
     policy = run.policy("nano")

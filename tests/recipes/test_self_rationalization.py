@@ -1,6 +1,7 @@
 """Self-rationalization from its first line to its last, and its checklist on whole runs."""
 
 import math
+import re
 
 import numpy as np
 import pytest
@@ -15,15 +16,18 @@ from sharpen.recipes.self_rationalization import (
     noisy,
     pairs,
     preferred_rows,
+    worked,
 )
 from sharpen.runs.journal import Journal
 from sharpen.runs.store import compare_exact
 from sharpen.sample.fake import FakeEngine
+from sharpen.sample.policy import load_policy
+from sharpen.score.table import table_to_episodes
 from sharpen.tasks.registry import make
 from sharpen.tasks.task import GoldIsHidden, is_hidden
 from sharpen.verbs.run import Run
 from tests import tiny
-from tests.tiny import Told, cut_before, rounds, steps
+from tests.tiny import Told, cut_before, rounds, steps, stored
 
 NAME = "self_rationalization"
 TASKS = "grading:level=1"
@@ -148,10 +152,90 @@ def test_ratings_of_a_meta_judge_decide_and_its_bias_is_told(tmp_path):
 
 def test_how_a_meta_judge_is_asked():
     (task,) = SOURCE.take("dev", 1)
-    assert meta_prompt(task, "1 ok\n[RESULT] 5", "nano").startswith(f"{task.prompt}1 ok\n[RESULT] 5\n")
-    told = meta_prompt(task, "1 ok\n[RESULT] 5", "some/model")
+    assert meta_prompt(task, "1 ok\n[RESULT] 5", own=True) == f"{task.prompt}1 ok\n[RESULT] 5\n{task.prompt}"
+    told = meta_prompt(task, "1 ok\n[RESULT] 5", own=False)
     assert "Response:\n1 ok\n[RESULT] 5" in told
     assert "from 1 to 5" in told
+
+
+def test_another_policy_can_be_the_meta_judge_and_is_asked_in_the_words_of_the_items(tmp_path):
+    """From whatever folder the judge comes: the items say how they are put."""
+    folder = tmp_path / "run"
+    few = ("pairing=meta", "meta=nano-b", "rounds=1", "held_out=2", "held_out_sampled=1", "judged=0")
+    execute(NAME, settings(*few), folder)
+    other = load_policy("nano-b").version
+    asked = steps(folder, "sample", "round-0001/")
+    [key] = [key for key, line in asked.items() if line["inputs"]["policy"] == other]
+    asked = [e.spans[0].tokens for e in table_to_episodes(stored(folder, key))]
+    prompts = [load_policy("nano-b").tokenizer.decode(tokens.tolist()) for tokens in asked]
+    assert prompts
+    assert all(prompt.startswith("Score ") and prompt.count("Score ") == 2 for prompt in prompts)
+
+
+def test_a_rating_that_did_not_end_is_none(tmp_path):
+    def reply(prompt, n):
+        return "[RESULT] 2" + " " * 60 if "[RESULT]" in prompt else f"[RESULT] {1 + n % 4}"
+
+    groups, found, _, told, _ = judged(tmp_path, reply, "pairing=meta", "max_new_tokens=24")
+    assert told["unread_share"] == 0
+    assert told["unrated"] == sum(len(c.texts) for c in groups.columns)
+    assert found.pairs == ()
+
+
+# the seed judge's lessons ----------------------------------------------------------------------------
+def taught(folder, *changes):
+    """The texts that a seed judge learns, with the items that they are of."""
+    journal = Journal.create(folder / "run", {"recipe": "none", "seed": 0}, "")
+    run = Run(journal, seed=0)
+    config = settings("reasons=true", 'prefill=""', "pool=64", *changes)
+    policy = run.policy("nano")
+    texts = {}
+    for name, tasks in {"scores": config.tasks, "choices": config.comparisons}.items():
+        rows = worked(run, policy, tasks, name, config)
+        texts[name] = []
+        for row in rows:
+            start = int(np.flatnonzero(row.arrays["weight"])[0])
+            told = policy.tokenizer.decode(row.tokens.tolist()[start:-1])
+            texts[name].append((policy.tokenizer.decode(row.tokens.tolist()[:start]), told))
+    journal.close()
+    return texts
+
+
+def test_reasons_come_before_the_score_and_a_share_has_none(tmp_path):
+    for name, told in taught(tmp_path, "seed_judge.bare=0.25", "seed_judge.noise=0").items():
+        bare = [reply for prompt, reply in told if prompt.startswith("Score")]
+        assert 6 <= len(bare) <= 28  # of 64, a quarter
+        assert all(re.fullmatch(r"\[RESULT\] [1-5AB]", reply) for reply in bare)
+        for prompt, reply in told:
+            if prompt.startswith("Grade"):
+                *lines, verdict = reply.split("\n")
+                assert len(lines) == 5 * (1 + (name == "choices"))
+                assert all(re.fullmatch(r"([AB] )?[1-5] (ok|bad)", line) for line in lines)
+                assert re.fullmatch(r"\[RESULT\] [1-5AB]", verdict)
+                if name == "scores":
+                    assert int(verdict[-1]) == 5 - sum(line.endswith("bad") for line in lines)
+
+
+def test_noise_is_in_the_reasons_that_are_learnt_and_not_in_their_scores(tmp_path):
+    clean, noised = (
+        taught(tmp_path / n, "seed_judge.bare=0", f"seed_judge.noise={n}")["scores"] for n in ("0", "0.3")
+    )
+    assert [(p, t.rpartition("\n")[2]) for p, t in clean] == [(p, t.rpartition("\n")[2]) for p, t in noised]
+    lines = [(a, b) for (_, x), (_, y) in zip(clean, noised, strict=True)
+             for a, b in zip(x.split("\n")[:-1], y.split("\n")[:-1], strict=True)]  # fmt: skip
+    turned = np.mean([a != b for a, b in lines])
+    assert 0.2 < turned < 0.4
+
+
+def test_a_joint_seed_learns_scores_and_comparisons_in_one(tmp_path):
+    changes = ("seed_judge.kind=joint", "seed_judge.steps=1", "rounds=0", "judged=0", "held_out=2",
+               "held_out_sampled=1")  # fmt: skip
+    config = settings(*changes)
+    execute(NAME, config, tmp_path / "run")
+    [line] = steps(tmp_path / "run", "learn").values()
+    assert line["result"]["rows"] == 2 * config.pool
+    asked = steps(tmp_path / "run", "sample", "held_out")
+    assert {found["inputs"]["policy"] for found in asked.values()} == {line["result"]["version"]}
 
 
 def test_baselines_learn_the_chosen_or_one_right_judgment_an_item(tmp_path):
@@ -214,6 +298,7 @@ def test_it_resumes_to_the_same_bytes(folder, tmp_path):
     [
         ("tasks=chain:level=1", "scores from 1 to 5"),
         ("unseen=grading:criteria=nothing", "criteria='nothing'"),
+        ("comparisons=grading:pairs=true,criteria=nothing", "criteria='nothing'"),
         ("meta=nowhere", "nowhere"),
         ("samples=1", "samples"),
     ],

@@ -11,6 +11,9 @@ from sharpen.runs.store import compare_exact
 from sharpen.sample.episode import Finish
 from sharpen.score.table import table_to_episodes
 from sharpen.select.sharpest import stops_at
+from sharpen.tasks.registry import make
+from sharpen.tasks.task import is_hidden
+from sharpen.verbs.run import Run
 from tests import tiny
 from tests.tiny import cut_before, rounds, steps, stored
 
@@ -132,6 +135,56 @@ def test_pairs_are_told_apart_by_what_the_base_says(kind):
         assert [r["rows"] for r in rows[1:]] == [32, 64]
 
 
+def test_rewards_are_the_frozen_bases_in_every_round():
+    """The policy has moved when the second round and the validations are scored; the reward has not."""
+    folder = finished("online")
+    base = next(iter(steps(folder, "learn", "warmup").values()))["result"]["version"]
+    scored = {
+        key: line["inputs"]["policy"]
+        for key, line in steps(folder, "annotate").items()
+        if key.startswith("round-")
+    }
+    assert {key.split("/")[0] for key in scored} == {"round-0001", "round-0002"}
+    assert sum("validation" in key for key in scored) == 2
+    assert set(scored.values()) == {base}
+    moved = [line["inputs"]["policy"] for line in steps(folder, "learn", "round-").values()]
+    assert moved[1] != base
+
+
+@kinds
+def test_no_question_that_is_learnt_from_shows_its_answer(kind, tmp_path, monkeypatch):
+    asked = []
+    honest = Run.sample
+
+    def sample(self, policy, tasks, **options):
+        asked.extend(task for task in tasks if "-test-" not in task.id)  # what is held out is measured
+        return honest(self, policy, tasks, **options)
+
+    monkeypatch.setattr(Run, "sample", sample)
+    few = ("queries=4", "pool=4", "sharp_questions=0", "held_out=2", "held_out_sampled=1", "validation=2")
+    execute(NAME, settings(*KINDS[kind], *few), tmp_path / "run")
+    assert asked
+    assert all(is_hidden(task) for task in asked)
+
+
+def test_the_accuracy_of_labels_is_told_though_nothing_learns_it():
+    folder = finished("sft")
+    config = settings(*KINDS["sft"])
+    tasks = {task.id: task for task in make(config.tasks).take("train", config.pool)}
+    best = [max(told, key=own) for told in attempts(folder, "round-0001/sample").values()]
+    judge = thoughtful(make(config.tasks))
+    right = [judge(tasks[e.task_id], f"{e.prefill}{e.text}") for e in best]
+    [labels] = rounds(folder, "labels")
+    assert labels["accuracy"] == np.mean(right)
+    # were all of them wrong, they would be learnt all the same
+    assert labels["labels"] == len(best)
+
+
+def thoughtful(source):
+    """Whether what stands behind the thinking is right."""
+    return lambda task, text: source.verify(task, text.partition("</think>")[2]).correct
+
+
 def test_the_policy_of_the_best_round_is_shown_in_the_end():
     folder = finished("online")
     values = [r["objective"] for r in rounds(folder, "validation")]
@@ -165,6 +218,7 @@ def test_killed_between_steps_it_ends_the_same(tmp_path, kind, before):
         (("algorithm=online", "control=random"), "control=random"),
         (("algorithm=online", "preference.kind=dpo"), "regression"),
         (("preference.optimism=0.1",), "optimism"),
+        (("algorithm=offline", "preference.sft_coef=0.1"), "none is preferred"),
         (("temperature=0.7",), "temperature 1"),
         (("delta=1.5",), "delta"),
     ],

@@ -7,7 +7,10 @@ from sharpen.runs.journal import Journal
 from sharpen.runs.store import unit_files
 from sharpen.sample.fake import FakeEngine
 from sharpen.sample.law import SamplingLaw
+from sharpen.score.judgment import Rubric, score_prompt
 from sharpen.tasks.grading import Grading
+from sharpen.tasks.registry import make
+from sharpen.tasks.task import Task
 from sharpen.verbs.asking import Asking
 from sharpen.verbs.judging import Bench, try_judge, voted
 from sharpen.verbs.run import Run
@@ -96,6 +99,29 @@ def test_a_bench_of_less_tells_less(tmp_path):
     _, rows, _, _ = tried(tmp_path, perfect, votes=0, pairs=())
     assert rows["judge"]
     assert rows["judge_vote"] == rows["judge_pairs"] == []
+
+
+def test_an_empty_response_is_graded_like_any_other(tmp_path):
+    rubric = Rubric("Is the sum right?", ("Nothing is.", "A little.", "Half.", "Most.", "All of it."))
+    items = [
+        Task(f"{i}", score_prompt("Add 2 and 3.", response, rubric), gold, {})
+        for i, (response, gold) in enumerate((("", "1"), ("5", "5")))
+    ]
+    journal = Journal.create(tmp_path / "run", {"recipe": "none", "seed": 0}, "")
+    run = Run(journal, seed=0)
+    policy = run.policy("nano")
+
+    def reply(request):
+        prompt = policy.tokenizer.decode(request.tokens.tolist())
+        empty = "Response:\n\n" in prompt
+        return "It says nothing. [RESULT] 1" if empty else "It says five. [RESULT] 5"
+
+    run.engine = FakeEngine(reply)
+    # a source that plants no defects: reasons and pairs are not measured
+    bench = Bench(make("chain:level=1"), items, Asking(99), SamplingLaw())
+    row = try_judge(run, policy, bench, about={}, name="judge")
+    journal.close()
+    assert (row["n"], row["exact"], row["unread"]) == (2, 1.0, 0.0)
 
 
 def test_the_vote():
