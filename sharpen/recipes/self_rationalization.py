@@ -6,7 +6,7 @@ score are preferred to those that miss it, and DPO learns that on the whole text
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
@@ -22,7 +22,7 @@ from sharpen.sample.law import GREEDY, SamplingLaw
 from sharpen.score.group import Groups
 from sharpen.score.judgment import Rubric, score_prompt
 from sharpen.select.judgments import Judged, Paired, Pairing, paired
-from sharpen.tasks.ratings import MARKER, read_score
+from sharpen.tasks.ratings import MARKER
 from sharpen.tasks.splits import prompt_text
 from sharpen.tasks.task import Task, hidden
 
