@@ -25,6 +25,12 @@ class Limits(Config):
     """Largest share of samples without a known verdict."""
     rounds: int = Field(default=2, ge=1)
     """Rounds in a row of reward up and held-out accuracy down."""
+    length: float = Field(default=0.2, ge=0, le=1)
+    """Smallest mean length of samples, as a share of the first round's."""
+    entropy: float = Field(default=0.02, ge=0, le=1)
+    """Smallest entropy of the next token, as a share of the first round's."""
+    ess: float = Field(default=0.5, ge=0, le=1)
+    """Smallest effective sample size of importance ratios, as a share of the tokens."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +53,7 @@ def watch(rounds: Sequence[Row], limits: Limits | None = None) -> list[Warned]:
     if not rounds:
         return []
     limits = limits or Limits()
-    found = [*_shares(rounds[-1], limits), *_dead(rounds[-1])]
+    found = [*_shares(rounds[-1], limits), *_dead(rounds[-1]), *_collapsed(rounds, limits)]
     if rounds[-1].get("selected") == 0:
         found.append(Warned("nothing_selected", "no response was selected: this round learns nothing"))
     if _fooled(rounds, limits.rounds):
@@ -111,6 +117,32 @@ def _dead(row: Row) -> list[Warned]:
             f"every group is all {how}: its samples teach no difference; take {advice} tasks",
         )
     ]
+
+
+def _collapsed(rounds: Sequence[Row], limits: Limits) -> list[Warned]:
+    checks = [
+        ("length", limits.length, "samples are {:.3g} tokens long, and were {:.3g} in the first round"),
+        (
+            "entropy",
+            limits.entropy,
+            "the next token has {:.3g} nats of entropy, and had {:.3g} in the first round",
+        ),
+    ]
+    found = []
+    for name, limit, text in checks:
+        told = [row[name] for row in rounds if row.get(name) is not None]
+        if told and rounds[-1].get(name) is not None and told[-1] < limit * told[0]:
+            found.append(Warned(f"{name}_collapse", f"{text.format(told[-1], told[0])}: a collapse?"))
+    return found
+
+
+def watch_ratios(row: Row, limits: Limits | None = None) -> list[Warned]:
+    """The warnings that an update's monitors raise: ``ess`` of a policy gradient's ratios."""
+    least, ess = (limits or Limits()).ess, row.get("ess")
+    if ess is None or ess >= least:
+        return []
+    size = f"the ratios' effective sample size is {ess:.1%} of the tokens (limit {least:.1%})"
+    return [Warned("ratios", f"{size}: what is learnt has left what was sampled")]
 
 
 def _fooled(rounds: Sequence[Row], n: int) -> bool:

@@ -8,7 +8,7 @@ turn of both seats.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
 import numpy as np
@@ -53,8 +53,14 @@ class Settings(Config):
     games: Positive = 256
     """Games played a round."""
     opponent: str = "self"
-    """self: the current policy takes both seats. Else the other seat is frozen (the policy as it began) or a
-    scripted player (random, minimax:epsilon=0.1, nash), and the learner takes each seat in turn."""
+    """self: the current policy takes both seats. Else the other seat is frozen (the policy as it began), past
+    (a pool of what it was) or a scripted player (random, minimax:epsilon=0.1, nash), and the learner takes
+    each seat in turn."""
+    pool: Positive = 4
+    """opponent=past: how many earlier policies there are at most, each met as often as the others; the oldest
+    goes."""
+    pool_every: Positive = 20
+    """opponent=past: rounds after which the policy joins them."""
     baseline: Literal["role", "shared", "none"] = "role"
     """What a return is compared with: the moving average of its role (RAE), of all roles, or nothing."""
     decay: Annotated[float, Field(ge=0, lt=1)] = 0.95
@@ -108,7 +114,8 @@ class Settings(Config):
     measured_games: Count = 200
     """Games against each opponent in a measurement, half of them in each seat."""
     measured_against: tuple[str, ...] = ("random",)
-    """Scripted opponents of a measurement; the policy as it began is always one."""
+    """Scripted opponents of a measurement, and past: the policy at the measurement before; the policy as it
+    began is always one."""
     replies: Count = 512
     """Replies sampled in each information set to estimate what is played there; 0: the game is not solved."""
     keep: Literal["all", "last", "best"] = "last"
@@ -174,42 +181,53 @@ class Settings(Config):
 def spiral(run: Run, config: Settings) -> None:
     """Run SPIRAL."""
     from sharpen.tasks.games.table import game_tasks
-    from sharpen.verbs.contests import contest, self_play
+    from sharpen.verbs.contests import FROZEN, PAST, contest, self_play
 
     source = game_tasks(config.game)
     state = warmed(run, run.learner(run.policy(config.model)), source, config)
     base, state = state.policy, state.fresh_optimizer(config.optimizer)
-    reference, baselines = base, dict[Role, float]()
-    contest(run, source, base, base, config.contest, [])
+    reference, before, baselines = base, base, dict[Role, float]()
+    pool = [base]
+    contest(run, source, base, {FROZEN: base, PAST: base}, config.contest, [])
     examined(run, base, config)
     profiles: list[Profile] = []  # the policy as it began is no part of what self-play averages over
     for r in run.rounds(config.rounds):
         tasks = source.take("train", config.games, start=(r - 1) * config.games)
-        played = run.play(source, tasks, tables(state.policy, base, config))
+        played = run.play(source, tasks, tables(state.policy, base, pool, config))
         rows, baselines = learnable(run, source, played, baselines, config)
         if config.loss.regularised:
             rows = run.annotate(reference, rows, law=config.law)
-        self_play(run, played, baselines, rows.rows, but=config.opponent)
+        self_play(run, played, baselines, rows.rows, opponent=config.opponent)
         objective = PolicyGradient(config.loss, config.law, config.max_new_tokens)
         state = run.learn(state, rows, config.learning(len(rows)), objective=objective)
         if config.reference_every and r % config.reference_every == 0:
             reference = run.hold(state.policy)
+        if config.opponent == PAST and r % config.pool_every == 0:
+            joined = run.hold(state.policy, f"pool-{r // config.pool_every % config.pool}")
+            pool = [*pool, joined][-config.pool :]
         if config.measured(r):
-            found = contest(run, source, state.policy, base, config.contest, profiles)
+            selves = {FROZEN: base, PAST: before}
+            found = contest(run, source, state.policy, selves, config.contest, profiles)
             profiles += [] if found is None else [found]
+            if PAST in config.measured_against:
+                before = run.hold(state.policy, "measured")
             examined(run, state.policy, config)
 
 
-def tables(policy: Policy, base: Policy, config: Settings) -> list[list[Player]]:
-    """Who sits where: the learner on both seats, or on each in turn."""
-    from sharpen.verbs.contests import opponent
+def tables(policy: Policy, base: Policy, pool: Sequence[Policy], config: Settings) -> list[list[Player]]:
+    """Who sits where: the learner on both seats, or on each in turn against each opponent."""
+    from sharpen.verbs.contests import FROZEN, PAST, opponent
     from sharpen.verbs.seats import Model
 
     me = Model(policy, config.law, config.max_new_tokens)
     if config.opponent == "self":
         return [[me, me]]
-    other = opponent(config.opponent, base, config.law, config.max_new_tokens)
-    return [[me, other], [other, me]]
+    selves = {FROZEN: base}
+    if config.opponent == PAST:
+        selves = {f"{PAST} {k}": earlier for k, earlier in enumerate(pool)}
+    names = [config.opponent] if config.opponent != PAST else list(selves)
+    others = [opponent(name, selves, config.law, config.max_new_tokens) for name in names]
+    return [table for other in others for table in ([me, other], [other, me])]
 
 
 def learnable(
@@ -257,7 +275,9 @@ def learnable(
 
 def learners(play: Play, opponent: str) -> list[int]:
     """The seats of a play that the learner took."""
-    return [k for k, name in enumerate(play.sitting) if opponent == "self" or name != opponent]
+    from sharpen.verbs.contests import is_learner
+
+    return [k for k, name in enumerate(play.sitting) if is_learner(name, opponent)]
 
 
 def episodes_of(run: Run, played: Played, config: Settings) -> dict[tuple[int, int], tuple[Episode, Verdict]]:
@@ -329,7 +349,7 @@ def check(config: Settings) -> Made:
     from sharpen.measure.exploitability import decisions
     from sharpen.sample.policy import load_policy
     from sharpen.tasks.games.table import game_tasks
-    from sharpen.verbs.contests import able
+    from sharpen.verbs.contests import FROZEN, PAST, able
     from sharpen.verbs.run import Made
 
     source = game_tasks(config.game)
@@ -342,8 +362,9 @@ def check(config: Settings) -> Made:
             raise SharpenError(f"{problem}: replies=0 plays it without that") from None
     scripts = [config.warmup_player] if config.warmup_games else []
     scripts += config.measured_against if config.measured_games else ()
-    for name in scripts + ([] if config.opponent in ("self", "frozen") else [config.opponent]):
-        able(name, source)
+    for name in (*scripts, config.opponent):
+        if name not in ("self", FROZEN, PAST):
+            able(name, source)
     sources = {}
     if config.transfer:
         sources[config.transfer] = source = make(config.transfer)

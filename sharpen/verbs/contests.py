@@ -29,7 +29,8 @@ from sharpen.verbs.seats import Model, Player, Script
 if TYPE_CHECKING:
     from sharpen.verbs.run import Run
 
-FROZEN = "frozen"
+FROZEN, PAST = "frozen", "past"
+"""Opponents that are the policy itself: as it began, and as it was."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +39,8 @@ class Contest:
 
     Attributes:
         games: against each opponent, half of them from each seat; 0: none.
-        against: scripted opponents, and ``frozen``: the policy as it began.
+        against: scripted opponents, ``frozen`` (the policy as it began) and ``past`` (as it was at the
+            contest before).
         replies: sampled in each information set to estimate what is played there; 0: the game is not solved.
         law, max_new_tokens: how moves are sampled.
     """
@@ -56,17 +58,29 @@ def scripted(spec: str) -> Script:
     return Script(spec, lambda text, state, rng: choose(plays(state), rng))
 
 
-def opponent(spec: str, base: Policy, law: SamplingLaw, max_new_tokens: int) -> Player:
-    """An opponent by name: ``frozen`` is ``base``, others are scripted."""
-    if spec == FROZEN:
-        return Model(base, law, max_new_tokens, learns=False, name=FROZEN)
+def opponent(spec: str, selves: Mapping[str, Policy], law: SamplingLaw, max_new_tokens: int) -> Player:
+    """An opponent by name: one of ``selves``, others are scripted."""
+    if spec in selves:
+        return Model(selves[spec], law, max_new_tokens, learns=False, name=spec)
     return scripted(spec)
 
 
+def is_learner(name: str, opponent: str) -> bool:
+    """Whether who is called so in a play learns from it; ``self``: everyone does. Several opponents of one
+    kind are told apart by a word behind the kind."""
+    return opponent == "self" or name.split(" ")[0] != opponent.split(" ")[0]
+
+
 def contest(
-    run: Run, source: GameTasks, policy: Policy, base: Policy, how: Contest, earlier: Sequence[Profile]
+    run: Run,
+    source: GameTasks,
+    policy: Policy,
+    selves: Mapping[str, Policy],
+    how: Contest,
+    earlier: Sequence[Profile],
 ) -> Profile | None:
-    """Play, solve, and write the row ``contest`` of ``metrics.jsonl``.
+    """Play, solve, and write the row ``contest`` of ``metrics.jsonl``; ``selves`` are other versions of the
+    policy by the name that ``how.against`` has for them.
 
     For each opponent the shares of games won, drawn, lost, ended by an invalid move and unknown (something
     failed), and the mean return in each seat. Where the game is solved, ``value`` (to seat 0, both seats by
@@ -80,7 +94,7 @@ def contest(
     row: dict[str, Any] = {}
     with run.scope("contest"):
         for spec in how.against if how.games else ():
-            other = opponent(spec, base, how.law, how.max_new_tokens)
+            other = opponent(spec, selves, how.law, how.max_new_tokens)
             me = Model(policy, how.law, how.max_new_tokens, learns=False, name="policy")
             tasks = source.take("test", how.games)
             played = run.play(source, tasks, [[me, other], [other, me]], name=f"against {spec}")
@@ -159,18 +173,23 @@ def self_play(
     baselines: Mapping[Role, float],
     rows: Sequence[Row],
     *,
-    but: str = "",
+    opponent: str = "self",
 ) -> None:
     """The row ``self_play`` of ``metrics.jsonl``: a round's games, and what is learnt of them.
 
     ``length`` is a player's tokens in a game, ``reply_length`` those of one reply, ``entropy`` (nats) is of
-    its next tokens; all of the players that are not called ``but``.
+    its next tokens; all of the players that learn. Warns where replies or their entropy collapse.
     """
-    lengths, replies, entropy = _said(played, but)
+    lengths, replies, entropy = _said(played, opponent)
     known = [p.outcome.returns for p in played.plays if "crash" not in p.outcome.endings]
     returns = np.array(known).mean(0) if known else ()
     endings = [e for p in played.plays for e in p.outcome.endings]
     advantages = [float(row.scalars["advantage"]) for row in rows]
+    told = {
+        "length": sum(lengths) / len(lengths) if lengths else 0.0,
+        "reply_length": sum(lengths) / replies if replies else 0.0,
+        "entropy": float(np.mean(entropy)) if entropy else 0.0,
+    }
     run.log(
         "self_play",
         {
@@ -179,16 +198,15 @@ def self_play(
             "invalid_share": endings.count("invalid_move") / len(played.plays),
             "crash_share": endings.count("crash") / len(endings),
             "moves": played.result["moves"] / len(played.plays),
-            "length": sum(lengths) / len(lengths) if lengths else 0.0,
-            "reply_length": sum(lengths) / replies if replies else 0.0,
-            "entropy": float(np.mean(entropy)) if entropy else 0.0,
+            **told,
             "rows": float(len(rows)),
             "advantage_size": float(np.mean(np.abs(advantages))) if advantages else 0.0,
         },
     )
+    run.watched({"length": told["reply_length"], "entropy": told["entropy"] if entropy else None})
 
 
-def _said(played: Played, but: str) -> tuple[list[int], int, list[float]]:
+def _said(played: Played, opponent: str) -> tuple[list[int], int, list[float]]:
     """Tokens of each player in each game, how many replies they are, and each player's mean entropy."""
     sitting = {(p.task_id, p.play): p.sitting for p in played.plays}
     lengths: list[int] = []
@@ -197,7 +215,7 @@ def _said(played: Played, but: str) -> tuple[list[int], int, list[float]]:
     for group in played.groups:
         for episode in group.episodes:
             seats = sitting[episode.task_id, episode.sample // len(played.plays[0].sitting)]
-            if seats[episode.sample % len(seats)] == but:
+            if not is_learner(seats[episode.sample % len(seats)], opponent):
                 continue
             said = [s.sampled for s in episode.spans if s.sampled is not None]
             lengths.append(episode.n_sampled)

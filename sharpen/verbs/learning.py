@@ -17,6 +17,7 @@ from sharpen.learn.objective import Objective
 from sharpen.learn.row import Row
 from sharpen.learn.rows import kept_rows, row_of, row_of_text
 from sharpen.learn.state import Partial, TrainState, load_partial, load_state, save_partial, save_state
+from sharpen.measure.warnings import watch_ratios
 from sharpen.runs import faults
 from sharpen.runs.step import Step
 from sharpen.sample.episode import Span
@@ -157,6 +158,7 @@ def learn(
     run.forget()
     run.progress.end()
     run.progress.metrics(row)
+    run.warn([warned.text for warned in watch_ratios(row)])
     return new
 
 

@@ -108,7 +108,7 @@ class Run:
         self.bases: dict[str, str] = {}  # where each base lies among the checkpoints, by its version
         self._stop, self._keep = stop_on_warning, keep
         self._scores: dict[str, float] = {}
-        self._held = ""
+        self._held: dict[str, str] = {}
         self._made = made or Made()
         self._watch = Watch()
 
@@ -208,8 +208,12 @@ class Run:
         verifier = scoring.verifier_of(self, reward, tasks) if isinstance(reward, Reward) else reward
         scored, row = scoring.score(self, groups, verifier, name=name, tell=tell)
         if name == "score":
-            self.warn(self._watch.training(row))
+            self.watched(row)
         return scored
+
+    def watched(self, row: Mapping[str, Any]) -> None:
+        """Warn of what a round's numbers say, see ``sharpen.measure.warnings``; rows come round by round."""
+        self.warn(self._watch.training(row))
 
     def practise(self, policy: Policy, practice: Practice, *, asking: Asking) -> Rollouts:
         """A round's attempts, sampled and scored, as rows (``sharpen.learn.rollouts``)."""
@@ -333,9 +337,9 @@ class Run:
             self.warn(self._watch.held_out(row))
         return row
 
-    def hold(self, policy: Policy) -> Policy:
-        """The policy; its checkpoint stays until another is held, whatever ``keep`` says."""
-        self._held = policy.version
+    def hold(self, policy: Policy, name: str = "") -> Policy:
+        """The policy; its checkpoint stays until another is held under this name, whatever ``keep`` says."""
+        self._held[name] = policy.version
         return policy
 
     def forget(self) -> None:
@@ -345,7 +349,7 @@ class Run:
             return
         stay = kept("last_1" if self._keep == "last" else "best", [s.key for s in self.made], self._scores)
         for step in self.made:
-            held = step.result is not None and step.result["version"] == self._held
+            held = step.result is not None and step.result["version"] in self._held.values()
             if step.key not in stay and not held:
                 step.drop_checkpoints([])
 

@@ -4,7 +4,7 @@ import pytest
 from pydantic import ValidationError
 
 from sharpen.measure.report import rollout_metrics
-from sharpen.measure.warnings import Limits, Watch, watch
+from sharpen.measure.warnings import Limits, Watch, watch, watch_ratios
 from sharpen.sample.episode import Finish
 from sharpen.score.group import Group, Groups
 from sharpen.score.verdict import Status
@@ -99,3 +99,21 @@ def test_the_watch_follows_a_run():
     assert "please the verifier" in warning
     assert len(follow.training(row(table(scored("a", [0.0]))))) == 2
     assert follow.held_out({"accuracy_greedy": 0.2}) == []  # given once already
+
+
+def test_lengths_and_entropy_that_collapse_are_told():
+    first = {"length": 40.0, "entropy": 0.5}
+    assert names([first, {"length": 8.1, "entropy": 0.011}]) == []
+    assert names([first, {"length": 7.9, "entropy": 0.009}]) == ["length_collapse", "entropy_collapse"]
+    assert "7.9 tokens long, and were 40 in the first round" in watch([first, {"length": 7.9}])[0].text
+    # a round that does not know it is not judged; what counts is the first that knew
+    assert names([{}, first, {"entropy": None}, {"length": 7.9}]) == ["length_collapse"]
+    assert names([first, {"length": 7.9}], Limits(length=0.1)) == []
+
+
+def test_ratios_that_have_left_the_sampler_are_told():
+    assert watch_ratios({}) == watch_ratios({"ess": 0.5}) == []
+    (told,) = watch_ratios({"ess": 0.49})
+    assert told.name == "ratios"
+    assert "49.0%" in told.text
+    assert watch_ratios({"ess": 0.49}, Limits(ess=0.4)) == []

@@ -49,7 +49,7 @@ def played(run, policy, game="kuhn", n=8, **options):
     config = Settings(game=game, **options)
     source = game_tasks(game)
     tasks = source.take("train", n)
-    return source, run.play(source, tasks, tables(policy, policy, config)), config
+    return source, run.play(source, tasks, tables(policy, policy, [policy], config)), config
 
 
 def rows_of(metrics, name):
@@ -112,6 +112,44 @@ def test_the_reference_moves_and_its_checkpoint_stays_until_the_next(tmp_path):
     # killed in round 4, when the reference of round 2 is needed and is not the newest
     cut_before(whole, tmp_path / "run", '"round-0004/annotate:0"')
     execute("spiral", config, tmp_path / "run", resume=True)
+    assert compare_exact(whole, tmp_path / "run") == []
+
+
+POOL = ("opponent=past", "pool=2", "pool_every=1", "rounds=4", "measure_every=2", "replies=0", "keep=last",
+        'measured_against=["random", "past"]')  # fmt: skip
+
+
+def test_past_selves_are_met_alike_and_the_oldest_goes():
+    folder = finished("spiral", *POOL)
+    made = [line["result"]["version"] for line in steps(folder, "learn").values()]  # the warm-up's, then four
+    played = {
+        int(key[6:10]): line for key, line in steps(folder, "play", "round-").items() if "contest" not in key
+    }
+    me = dict(zip(range(1, 5), made, strict=False))
+    for r, line in played.items():
+        met = [table[k]["policy"] for table in line["inputs"]["tables"] for k in (0, 1)]
+        others = [v for v in met if v != me[r]]
+        pool = [made[0], *made[1:r]][-2:]
+        if r == 1:  # it began as the one that it meets
+            assert set(met) == {made[0]}
+        else:
+            assert others == [v for v in pool for _ in (0, 1) if v != me[r]]
+    for row in rows_of(metrics(folder), "contest"):
+        assert {f"past/{end}" for end in ("won", "lost", "drawn", "invalid", "unknown")} <= set(row)
+    # learnt from is what the policy of the round said, and nothing of its former selves
+    for r in played:
+        baselines = [n for n in rows_of(metrics(folder), "self_play")[r - 1] if n.startswith("baseline/")]
+        assert baselines == ["baseline/kuhn/0", "baseline/kuhn/1"]
+
+
+@pytest.mark.parametrize(
+    "before", ['"round-0003/play:0"', '"round-0004/learn:0"', '"round-0004/contest/play:1"']
+)
+def test_killed_with_a_pool_of_opponents_it_ends_the_same(tmp_path, before):
+    """What the pool and the next contest need is there though keep=last gave up the rest."""
+    whole = finished("spiral", *POOL)
+    cut_before(whole, tmp_path / "run", before)
+    execute("spiral", settings("spiral", *POOL), tmp_path / "run", resume=True)
     assert compare_exact(whole, tmp_path / "run") == []
 
 
@@ -315,7 +353,7 @@ def ended(tmp_path, policy, returns, endings, baselines, **options):
     """One such game by the policy on both seats, and what is learnt of it."""
     run = begin(tmp_path, words(policy, lambda w: "no"))
     source, config = Ends(returns, endings), Settings(**options)
-    games = run.play(source, game_tasks("kuhn").take("train", 1), tables(policy, policy, config))
+    games = run.play(source, game_tasks("kuhn").take("train", 1), tables(policy, policy, [policy], config))
     return learnable(run, source, games, baselines, config)
 
 
@@ -344,7 +382,9 @@ def test_a_reply_cut_at_its_limit_is_learnt_unless_that_is_turned_off(tmp_path, 
         config = Settings(max_new_tokens=2, drop_cut=drop)
         source = Ends(told["returns"], told["endings"])
         with cut.scope(f"{drop}"):
-            games = cut.play(source, game_tasks("kuhn").take("train", 1), tables(policy, policy, config))
+            games = cut.play(
+                source, game_tasks("kuhn").take("train", 1), tables(policy, policy, [policy], config)
+            )
         rows, _ = learnable(cut, source, games, {}, config)
         assert len(rows) == (not drop)
         assert rows.ledger.get("cut", 0) == drop
@@ -392,7 +432,7 @@ def test_a_profile_counts_replies_and_what_is_no_move(tmp_path, policy):
     assert found["1 K bet"] == {"[call]": 1.0}
     row = {}
     run.log = lambda name, told: row.update(told)
-    contest(run, game_tasks("kuhn"), policy, policy, how, [])
+    contest(run, game_tasks("kuhn"), policy, {}, how, [])
     # always bets and calls, unless it holds J and says nonsense
     assert row["illegal"] == pytest.approx(1 / 3)
     assert row["nash_conv"] == nash_conv(game_tasks("kuhn").game, found)
@@ -423,7 +463,7 @@ def test_a_round_tells_of_the_learner_alone(tmp_path, policy):
     rows, after = learnable(run, source, games, {}, config)
     row = {}
     run.log = lambda name, told: row.update(told)
-    self_play(run, games, after, rows.rows, but="frozen")
+    self_play(run, games, after, rows.rows, opponent="frozen")
     mine = [e for g in games.groups for e in g.episodes if any(s.trainable for s in e.spans)]
     replies = [s for e in mine for s in e.spans if s.sampled is not None]
     assert len(mine) == 12
