@@ -158,3 +158,12 @@ def test_killed_between_steps_it_ends_the_same(folder, tmp_path, before):
 def test_wrong_settings_are_refused(change, told):
     with pytest.raises(SharpenError, match=told):
         settings(change)
+
+
+def test_it_stops_two_points_below_the_floor_and_not_before(tmp_path):
+    changes = ("rounds=2", "held_out=4", "tried=2")
+    execute(NAME, settings(*changes), tmp_path / "free")
+    reached = rounds(tmp_path / "free", "held_out")[1]["accuracy_t1"]
+    for name, above, examined in (("near", 0.019, 3), ("far", 0.021, 2)):
+        execute(NAME, settings(*changes, f"floor={reached + above}"), tmp_path / name)
+        assert len(rounds(tmp_path / name, "held_out")) == examined

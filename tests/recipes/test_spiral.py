@@ -89,6 +89,15 @@ def test_it_runs_and_one_policy_sits_on_both_seats():
         assert sum(row[f"random/{end}"] for end in ("won", "drawn", "lost", "invalid", "unknown")) == 1
 
 
+def test_the_first_update_finds_every_ratio_at_one():
+    """The engine that played and the learner agree on what was sampled, turn by turn."""
+    for row in rows_of(metrics(finished("spiral", "epochs=1")), "learn")[1:]:
+        assert row["updates"] == 1
+        assert abs(row["ratio_mean"] - 1) < 1e-5
+        assert abs(row["ratio_max"] - 1) < 1e-5
+        assert row["ess"] == pytest.approx(1, abs=1e-6)
+
+
 def test_killed_between_steps_it_ends_the_same(tmp_path):
     """Baselines and opponents are part of what is replayed."""
     whole = finished("spiral", "opponent=frozen")

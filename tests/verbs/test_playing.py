@@ -11,12 +11,16 @@ from sharpen.errors import SharpenError
 from sharpen.learn.turns import turn_rows
 from sharpen.runs.journal import Journal
 from sharpen.sample.fake import FakeEngine
+from sharpen.sample.law import SamplingLaw
+from sharpen.sample.native import NativeEngine
 from sharpen.sample.policy import load_policy
 from sharpen.score.verdict import Status
 from sharpen.tasks.games.kuhn import Kuhn
 from sharpen.tasks.games.registry import make
 from sharpen.tasks.games.rules import MAX_TURNS
 from sharpen.tasks.games.table import GameTasks, game_tasks
+from sharpen.tasks.play import Outcome
+from sharpen.tasks.task import Task
 from sharpen.verbs.run import Run
 from sharpen.verbs.seats import Limits, Model, Script
 
@@ -302,7 +306,84 @@ def test_a_simulated_user_and_a_tool_are_agents_and_text_like_any_other(tmp_path
         learnt = row.tokens[row.arrays["weight"] != 0]
         assert "<|user|>" not in str(tokenizer.decode(learnt.tolist()))
         assert len(mine.sequences) == 1
+        assert play.outcome.counts == {"calls": 1, "malformed": 0}
     assert played.result["moves"] == 9
+    assert (played.result["calls"], played.result["malformed"]) == (3, 0)
+
+
+def test_malformed_calls_are_shown_to_the_model_and_added_up_over_plays(tmp_path, policy, shop):
+    tokenizer = policy.tokenizer
+
+    def answer(request):
+        last = str(tokenizer.decode(request.tokens.tolist())).rpartition("<|user|>")[2]
+        return "<tool_call>oops" if last.startswith("hello") else "i see"
+
+    chat = {"memory": "whole", "template": "chat", "max_new_tokens": 96}
+    user = Script("user", lambda shown, state, rng: "hello")
+    played = begin(tmp_path, FakeEngine(answer)).play(
+        shop, shop.take("train", 2), [[Model(policy, **chat), user]]
+    )
+    assert (played.result["calls"], played.result["malformed"]) == (2, 2)
+    for play in played.plays:
+        # shown to the model, which then said something else
+        assert any(seat == 0 and "is not closed" in shown for seat, shown, _ in play.turns)
+        assert play.outcome.moves[-1] == (0, "i see")
+
+
+def test_a_dialogue_scored_again_has_the_log_probabilities_that_it_was_sampled_with(tmp_path, policy, shop):
+    """Several turns in one sequence, by the real engine: what stands between its replies moves nothing."""
+    run = begin(tmp_path, NativeEngine())
+    chat = {"memory": "whole", "template": "chat", "max_new_tokens": 12}
+    user = Script("user", lambda shown, state, rng: "3 + 4")
+    games = run.play(shop, shop.take("train", 4), [[Model(policy, **chat), user]])
+    rows = [row for group in games.groups for e in group.episodes for row in turn_rows(e)]
+    for row in run.annotate(policy, rows, law=SamplingLaw()):
+        learnt = row.arrays["weight"] != 0
+        assert learnt.sum() > 1
+        ratios = np.exp(row.arrays["ref_logprob"] - row.arrays["old_logprob"])[learnt]
+        assert np.abs(ratios - 1).max() < 1e-5
+
+
+class Passing:
+    """Three seats in turn say a word; who says the longest one gets 2, the others -1."""
+
+    seats, spec = 3, {"passing": 1}
+
+    def take(self, split, n, *, start=0):
+        return [Task(f"passing/{split}/{i}", "", "", {}) for i in range(start, start + n)]
+
+    async def play(self, task, agents):
+        said = [(await agents[k](f"seat {k}: ", turn=k)).text for k in range(3)]
+        best = max(range(3), key=lambda k: len(said[k]))
+        return Outcome(
+            tuple(2.0 if k == best else -1.0 for k in range(3)), ("ok",) * 3, tuple(enumerate(said))
+        )
+
+
+def test_three_seats_play_and_each_has_its_own_episode_and_return(tmp_path, policy):
+    engine = mover(policy, lambda prompt: "a" * (1 + int(prompt.split()[1][0])))
+    source, me = Passing(), Model(policy)
+    silent = Script("silent", lambda shown, state, rng: "")
+    played = begin(tmp_path, engine).play(source, source.take("train", 4), [[me, silent, me], [me, me, me]])
+    for i, (group, play) in enumerate(zip(played.groups, played.plays, strict=True)):
+        seats = (0, 2) if i % 2 == 0 else (0, 1, 2)
+        assert [e.key.rsplit("/", 1)[1] for e in group.episodes] == [str(k) for k in seats]
+        assert [e.sample for e in group.episodes] == list(seats)
+        assert play.outcome.returns == (-1.0, -1.0, 2.0)
+        assert [v.score for v in group.columns().judged] == [play.outcome.returns[k] for k in seats]
+
+
+def test_a_seat_can_have_an_engine_of_its_own(tmp_path, policy):
+    """An API model at a table: what it is asked does not reach the run's engine, nor the other way round."""
+    ours, theirs = (FakeEngine(lambda request, w=word: w) for word in ("bet", "call"))
+    source = game_tasks("kuhn")
+    guest = Model(policy, learns=False, name="guest", engine=theirs)
+    played = begin(tmp_path, ours).play(source, source.take("train", 5), [[Model(policy), guest]])
+    assert (len(ours.requests), len(theirs.requests)) == (5, 5)
+    for group, play in zip(played.groups, played.plays, strict=True):
+        assert play.sitting[1] == "guest"
+        assert play.outcome.moves == ((0, "[bet]"), (1, "[call]"))
+        assert [any(s.trainable for s in e.spans) for e in group.episodes] == [True, False]
 
 
 def test_all_plays_share_the_batches(tmp_path, policy):
