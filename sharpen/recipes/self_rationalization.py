@@ -20,9 +20,9 @@ from sharpen.recipes.settings import Count, Positive, Training
 from sharpen.runs.streams import stream
 from sharpen.sample.law import GREEDY, SamplingLaw
 from sharpen.score.group import Groups
-from sharpen.score.judgment import Rubric, score_prompt
 from sharpen.select.judgments import Judged, Paired, Pairing, paired
 from sharpen.tasks.ratings import MARKER
+from sharpen.tasks.rubric import Rubric, score_prompt
 from sharpen.tasks.splits import prompt_text
 from sharpen.tasks.task import Task, hidden
 
@@ -65,7 +65,7 @@ class Settings(Training):
     tasks: str = (
         "grading:level=2,criteria=sums+units+labels+order+sums-units+labels-order+sums-order+units-labels"
     )
-    """What is judged: a source whose answers are scores from 1 to 5."""
+    """What is judged: a source whose answers are scores from 1 to 5, such as rubric:FILE."""
     unseen: str = "grading:level=2,criteria=sums-labels+units-order"
     """Criteria that nothing is trained on, for measurement; "" for none."""
     comparisons: str = (
@@ -214,13 +214,13 @@ def seeded(run: Run, start: Policy, config: Settings) -> Policy:
 def worked(run: Run, start: Policy, tasks: str, name: str, config: Settings) -> list[Row]:
     """Worked judgments of a source's items as rows, some of their lines turned round."""
     from sharpen.learn.rows import row_of_text
-    from sharpen.verbs.judging import Planted
+    from sharpen.verbs.judging import Judgeable
     from sharpen.verbs.sampling import prompt_of
 
     source, seed = run.source(tasks), config.seed_judge
     rng, rows = run.stream("noise", name).generator(), []
     for task in source.take("train", config.pool):
-        asked = source.bare(task) if rng.random() < seed.bare and isinstance(source, Planted) else task
+        asked = source.bare(task) if rng.random() < seed.bare and isinstance(source, Judgeable) else task
         text = noisy(asked.solution or "", seed.noise, rng).removeprefix(config.prefill)
         ids: Any = start.tokenizer.encode(text, add_special_tokens=False)
         prompt = prompt_of(start, asked, config.asking).tokens
@@ -244,7 +244,7 @@ def noisy(solution: str, noise: float, rng: np.random.Generator) -> str:
 def items(run: Run, config: Settings) -> list[Task]:
     """This round's items, of those that the seed judge learnt from; their gold out of reach where no rule may
     see it."""
-    from sharpen.verbs.judging import Planted
+    from sharpen.verbs.judging import Judgeable
 
     source = run.source(config.tasks)
     pool = source.take("train", config.pool)
@@ -252,7 +252,7 @@ def items(run: Run, config: Settings) -> list[Task]:
     start = sum(config.asked(r) for r in range(1, run.round))
     tasks = [pool[int(order[i % len(pool)])] for i in range(start, start + config.asked(run.round))]
     if not config.reasons:
-        assert isinstance(source, Planted)
+        assert isinstance(source, Judgeable)
         tasks = [source.bare(task) for task in tasks]
     return hidden(tasks) if config.pairing in BLIND and config.learns != "right" else tasks
 
@@ -342,15 +342,18 @@ def tried(run: Run, judge: Policy, config: Settings) -> None:
         source, compared = run.source(tasks), paired_with(tasks, config)
         held_out = source.take(config.held_out_split, config.judged)
         others = run.source(compared).take(config.held_out_split, config.judged) if compared else ()
-        bench = Bench(source, held_out, config.asking, config.law, config.votes, others)
+        pairs = run.source(compared) if compared else None
+        bench = Bench(source, held_out, config.asking, config.law, config.votes, others, pairs)
         try_judge(run, judge, bench, about={"on": on}, name=f"judge-{on}")
 
 
 def paired_with(tasks: str, config: Settings) -> str:
     """The source of pairs that goes with a source of items: by the same criteria; "" for none."""
-    if not config.comparisons:
-        return ""
-    return config.comparisons if tasks == config.tasks else f"{tasks},pairs=true"
+    from sharpen.tasks.registry import FAMILIES
+
+    if not config.comparisons or tasks == config.tasks:
+        return config.comparisons
+    return f"{tasks},pairs=true" if tasks.partition(":")[0] in FAMILIES else ""
 
 
 def check(config: Settings) -> Made:
@@ -358,7 +361,7 @@ def check(config: Settings) -> Made:
     from sharpen.recipes.execute import check as usual
     from sharpen.sample.policy import load_policy
     from sharpen.tasks.registry import make
-    from sharpen.verbs.judging import Planted
+    from sharpen.verbs.judging import Judgeable
 
     made = usual(config)
     source, seed = made.sources[config.tasks], config.seed_judge
@@ -368,7 +371,7 @@ def check(config: Settings) -> Made:
         raise SharpenError(
             f"tasks={config.tasks} has no worked judgments; a model that can judge: seed_judge.steps=0"
         )
-    if not config.reasons and not isinstance(source, Planted):
+    if not config.reasons and not isinstance(source, Judgeable):
         raise SharpenError(f"reasons=false: {config.tasks} does not say how a score alone is asked for")
     if config.meta:
         made.policies[config.meta] = load_policy(config.meta)

@@ -213,7 +213,12 @@ class Dataset:
             self.ledger.shown.append(line)
 
     def _task(self, row: Mapping[str, Any], given: str, fallback_id: str) -> tuple[Task, Split | None]:
-        found = {name: _at(row, column) for name, column in self.columns.items()}
+        return self._made(
+            {name: _at(row, column) for name, column in self.columns.items()}, given, fallback_id
+        )
+
+    def _made(self, found: dict[str, Any], given: str, fallback_id: str) -> tuple[Task, Split | None]:
+        """A task of its fields, and its split where one is named."""
         prompt = _prompt(found.pop("prompt"))
         answer = _answer(found.pop("answer"))
         name = found.pop("split", given)

@@ -36,6 +36,7 @@ SOURCES: dict[str, str] = {
     **{name: f"{name}[:level=N,seed=N,...]" for name in FAMILIES},
     "reasoning_gym": "reasoning_gym:DATASET[:parameter=value,...]",
     **{kind: f"{kind}:PATH[:prompt=COLUMN,answer=COLUMN,...]" for kind in KINDS},
+    "rubric": "rubric:PATH",
     "verifiers": "verifiers:ENVIRONMENT[:correct=FUNCTION,argument=value,...]",
     "inspect": "inspect:FILE.py@TASK or inspect:PACKAGE/TASK[:scorer=NAME,argument=value,...]",
     "mix": "mix:SOURCE|SOURCE[|...]",
@@ -47,6 +48,7 @@ _ABOUT = {
     "jsonl": "a file with one JSON object a line",
     "parquet": "a Parquet file",
     "hf": "a local Hugging Face dataset, written by save_to_disk",
+    "rubric": "responses to be judged by criteria of your own, one JSON object a line",
     "verifiers": "a single-turn environment of the verifiers library, by name or module",
     "inspect": "a task of Inspect (inspect-ai) that asks one question and compares the answer",
     "mix": "several sources as one, question by question in turn",
@@ -81,6 +83,8 @@ def make(spec: str, **params: Any) -> TaskSource:
         if not subject:
             raise SharpenError(f"{spec!r} names no {LIBRARIES[kind][1]}; write {SOURCES[kind]}")
         return _imported(LIBRARIES[kind][0])(subject, **params)
+    if kind == "rubric":
+        return _rubric(subject, params)
     return _dataset(kind, subject, params)
 
 
@@ -127,6 +131,18 @@ def _dataset(kind: str, path: str, params: dict[str, Any]) -> TaskSource:
             raise unknown(f"parameter of {kind}", key, [*fields, *_LIMITS, "columns", "path", "verifier"])
         columns[key] = str(column)
     return Dataset(kind, where, columns=columns, limits=limits, **rest)
+
+
+def _rubric(path: str, params: dict[str, Any]) -> TaskSource:
+    from sharpen.tasks.dataset import Limits
+    from sharpen.tasks.rubric import Rubrics
+
+    if not path:
+        raise SharpenError(f"rubric needs a path; write {SOURCES['rubric']}")
+    for key in params:
+        if key not in _LIMITS:
+            raise unknown("parameter of rubric", key, _LIMITS)
+    return Rubrics(path, limits=Limits(**params))
 
 
 def parameters(spec: str, text: str) -> dict[str, Any]:

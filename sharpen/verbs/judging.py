@@ -30,8 +30,8 @@ Place = tuple[int, int]
 
 
 @runtime_checkable
-class Planted(Protocol):
-    """A source of responses whose defects are known (``sharpen.tasks.grading``)."""
+class Judgeable(Protocol):
+    """A source of responses that can be put in several ways."""
 
     def bare(self, task: Task) -> Task:
         """The task that asks for the verdict alone."""
@@ -45,6 +45,11 @@ class Planted(Protocol):
         """The pair the other way round."""
         ...
 
+
+@runtime_checkable
+class Planted(Judgeable, Protocol):
+    """A source of responses whose defects are known (``sharpen.tasks.grading``)."""
+
     def defects_named(self, task: Task, completion: str) -> tuple[set[Place], set[Place]]:
         """The defects that a judgment names, and those that are there."""
         ...
@@ -55,7 +60,8 @@ class Bench:
     """What a judge is tried on.
 
     Attributes:
-        source: of the items; further measures where it is ``Planted``.
+        source: of the items; further measures where it is ``Judgeable``, and of reasons where ``Planted``.
+        compared: the source of the pairs.
         items: responses to be graded; the answer is the gold score.
         asking: how they are put.
         law, votes: how often, and how, each is judged for the vote; 0: not at all.
@@ -68,6 +74,7 @@ class Bench:
     law: SamplingLaw
     votes: int = 0
     pairs: Sequence[Task] = ()
+    compared: TaskSource | None = None
 
 
 def scores_of(groups: Groups) -> list[Scores]:
@@ -99,6 +106,7 @@ def try_judge(
         greedy = _asked(run, policy, bench.items, bench, "greedy")
         said = [told[0] for told in scores_of(greedy)]
         planted = bench.source if isinstance(bench.source, Planted) else None
+        judgeable = bench.source if isinstance(bench.source, Judgeable) else None
         rows = [
             ("judge", {**asdict(likert(gold, said)), **(_reasons(planted, greedy, said) if planted else {})})
         ]
@@ -116,15 +124,16 @@ def try_judge(
                 **asdict(likert(gold, columns["vote"])),
             }
             rows.append(("judge_vote", {**row, "mean_pearson": likert(gold, means).pearson}))
-        if planted:
-            bare = _asked(run, policy, [planted.bare(t) for t in bench.items], bench, "bare")
+        if judgeable:
+            bare = _asked(run, policy, [judgeable.bare(t) for t in bench.items], bench, "bare")
             columns["bare"] = [told[0] for told in scores_of(bare)]
             rows.append(("judge_bare", asdict(likert(gold, columns["bare"]))))
             if MARKER not in bench.asking.prefill:  # else no reasons are written
                 columns["swapped"] = _swapped(run, policy, bench, greedy)
                 rows.append(("judge_swapped", asdict(likert(gold, columns["swapped"]))))
-        if planted and bench.pairs:
-            rows.append(("judge_pairs", _paired(run, policy, bench, planted)))
+        pairs = bench.compared or bench.source
+        if bench.pairs and isinstance(pairs, Judgeable):
+            rows.append(("judge_pairs", _paired(run, policy, bench, pairs)))
         return _kept(run, [{"name": kind, "round": run.round, **about, **row} for kind, row in rows], columns)
 
 
@@ -171,12 +180,12 @@ def _swapped(run: Run, policy: Policy, bench: Bench, greedy: Groups) -> Scores:
     return [told[0] for told in scores_of(found)]
 
 
-def _paired(run: Run, policy: Policy, bench: Bench, planted: Planted) -> dict[str, Any]:
-    sides = [side for task in bench.pairs for side in planted.sides(task)]
+def _paired(run: Run, policy: Policy, bench: Bench, source: Judgeable) -> dict[str, Any]:
+    sides = [side for task in bench.pairs for side in source.sides(task)]
     told = [s[0] for s in scores_of(_asked(run, policy, sides, bench, "sides"))]
     row = {f"scored_{k}": v for k, v in asdict(comparisons(told[::2], told[1::2])).items()}
     verdicts = []
-    for name, tasks in (("given", bench.pairs), ("exchanged", [planted.exchanged(t) for t in bench.pairs])):
+    for name, tasks in (("given", bench.pairs), ("exchanged", [source.exchanged(t) for t in bench.pairs])):
         columns = _asked(run, policy, tasks, bench, name).columns
         whole = [c.finish[0] is not Finish.LENGTH for c in columns]
         verdicts.append([read_choice(c.texts[0]) if w else None for c, w in zip(columns, whole, strict=True)])

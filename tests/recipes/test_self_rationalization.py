@@ -1,5 +1,6 @@
 """Self-rationalization from its first line to its last, and its checklist on whole runs."""
 
+import json
 import math
 import re
 
@@ -19,7 +20,7 @@ from sharpen.recipes.self_rationalization import (
     worked,
 )
 from sharpen.runs.journal import Journal
-from sharpen.runs.store import compare_exact
+from sharpen.runs.store import compare_exact, read_manifest
 from sharpen.sample.fake import FakeEngine
 from sharpen.sample.policy import load_policy
 from sharpen.score.table import table_to_episodes
@@ -27,6 +28,7 @@ from sharpen.tasks.registry import make
 from sharpen.tasks.task import GoldIsHidden, is_hidden
 from sharpen.verbs.run import Run
 from tests import tiny
+from tests.sample.completions_server import serving
 from tests.tiny import Told, cut_before, rounds, steps, stored
 
 NAME = "self_rationalization"
@@ -170,6 +172,43 @@ def test_another_policy_can_be_the_meta_judge_and_is_asked_in_the_words_of_the_i
     prompts = [load_policy("nano-b").tokenizer.decode(tokens.tolist()) for tokens in asked]
     assert prompts
     assert all(prompt.startswith("Score ") and prompt.count("Score ") == 2 for prompt in prompts)
+
+
+def own_rows(folder):
+    """Items and pairs by a criterion of one's own, as files."""
+    about = {"instruction": "Add.", "criterion": "Is the sum right?"}
+    splits = [("train", 12), ("test", 4)]
+    items = [{**about, "response": f"{split} {i}", "score": 1 + i % 5, "split": split}
+             for split, n in splits for i in range(n)]  # fmt: skip
+    pairs = [{**about, "response": f"{split} {i}", "other": f"{i} {split}", "better": "AB"[i % 2],
+              "split": split} for split, n in splits for i in range(n)]  # fmt: skip
+    for name, rows in (("items", items), ("pairs", pairs)):
+        (folder / f"{name}.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    return (f"tasks=rubric:{folder}/items.jsonl", f"comparisons=rubric:{folder}/pairs.jsonl", "unseen=",
+            "pool=12", "queries=6", "later=3", "held_out=4", "held_out_sampled=2", "judged=4",
+            "seed_judge.steps=0", "max_new_tokens=8")  # fmt: skip
+
+
+def test_responses_and_criteria_of_ones_own_are_judged_and_learnt_from(tmp_path):
+    execute(NAME, settings(*own_rows(tmp_path), "rounds=1"), tmp_path / "run")
+    names = [row["name"] for row in read_manifest(tmp_path / "run").metrics if row.get("on") == "seen"]
+    assert set(names) == {"judge", "judge_vote", "judge_bare", "judge_pairs"}
+    assert all(row["n"] == 4 for row in rounds(tmp_path / "run", "judge"))
+    assert rounds(tmp_path / "run", "judge_pairs")[0]["pairs"] == 4
+    assert rounds(tmp_path / "run", "pairs")[0]["items"] == 6
+
+
+def test_a_served_model_is_tried_as_a_judge(tmp_path):
+    """An API model: the requests hold the criterion, and what comes back is measured like any judge's."""
+    with serving(load_policy("nano")) as server:
+        api = ("engine=api", f"api.url={server.url}", "api.model=base", "api.concurrency=4",
+               "api.rounding=0.0001")  # fmt: skip
+        execute(NAME, settings(*own_rows(tmp_path), *api, "rounds=0", "votes=0"), tmp_path / "run")
+        asked = sum(s["result"]["samples"] for s in steps(tmp_path / "run", "sample").values())
+        assert len(server.bodies) >= asked > 0
+    [row] = rounds(tmp_path / "run", "judge")
+    assert row["n"] == 4
+    assert rounds(tmp_path / "run", "judge_pairs")[0]["unread"] is not None
 
 
 def test_a_rating_that_did_not_end_is_none(tmp_path):

@@ -7,9 +7,9 @@ from sharpen.runs.journal import Journal
 from sharpen.runs.store import unit_files
 from sharpen.sample.fake import FakeEngine
 from sharpen.sample.law import SamplingLaw
-from sharpen.score.judgment import Rubric, score_prompt
 from sharpen.tasks.grading import Grading
 from sharpen.tasks.registry import make
+from sharpen.tasks.rubric import Rubric, score_prompt
 from sharpen.tasks.task import Task
 from sharpen.verbs.asking import Asking
 from sharpen.verbs.judging import Bench, try_judge, voted
