@@ -20,6 +20,7 @@ VERBS: dict[str, tuple[str, str]] = {
     "resume": ("running", "continue a run that was interrupted, or with more rounds"),
     "fork": ("running", "start a new run that shares the finished steps of another"),
     "show": ("reading", "what a run gained, its steps, and what was sampled in one"),
+    "rollouts": ("rollouts", "what a run sampled: picked by an SQL expression, shown or exported"),
     "list": ("reading", "the recipes, tasks, models and runs there are"),
     "compare": ("reading", "two or more runs side by side; --exact compares bytes"),
     "check-task": ("checking", "whether a task source can be trusted: gold passes, attacks do not"),

@@ -209,8 +209,12 @@ def unit_files(folder: Path | str) -> dict[str, list[Path]]:
     }
 
 
-def rollouts(folder: Path | str) -> duckdb.DuckDBPyRelation:
+def rollouts(
+    folder: Path | str, connection: duckdb.DuckDBPyConnection | None = None
+) -> duckdb.DuckDBPyRelation:
     """The finished steps' rollouts as a DuckDB relation: one row an episode and verdict.
+
+    It is read through ``connection``, or through a new one.
 
     Parts with a column ``task_id`` are episodes, and those with ``score`` verdicts, which join them on
     ``key``. Episodes without a verdict have nulls there; a column that both kinds have is the episode's.
@@ -233,7 +237,7 @@ def rollouts(folder: Path | str) -> duckdb.DuckDBPyRelation:
             columns |= names
     if not sampled:
         raise SharpenError(f"run {folder} has no stored rollouts yet")
-    connection = duckdb.connect()
+    connection = connection or duckdb.connect()
     episodes = connection.read_parquet(sampled, union_by_name=True)  # type: ignore[arg-type]
     if not judged:
         return episodes
