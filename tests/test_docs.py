@@ -17,6 +17,7 @@ from sharpen.measure.report import METRICS
 from sharpen.recipes import RECIPES
 from sharpen.recipes.execute import execute
 from sharpen.runs.config import load
+from tests.pages import blocks
 
 ROOT = Path(__file__).parent.parent
 sys.path.insert(0, str(ROOT / "experiments"))
@@ -44,11 +45,13 @@ def commands() -> list[str]:
     """Every ``sharpen ...`` of the pages, in blocks and inline."""
     found = {}
     for page in PAGES:
+        if page.name == "extending.md":
+            continue  # tests/test_extending.py runs its commands to the end
         text = page.read_text()
-        for kind, block in re.findall(r"^```(\w*)\n(.*?)^```", text, re.DOTALL | re.MULTILINE):
-            if kind:
+        for block in blocks(text):
+            if block.kind:
                 continue
-            lines = [line.split("  #")[0].strip() for line in block.splitlines()]
+            lines = [line.split("  #")[0].strip() for line in block.body.splitlines()]
             found |= dict.fromkeys(line for line in lines if line.startswith("sharpen "))
         found |= dict.fromkeys(re.findall(r"`(sharpen [^`\n]+)`", text))
     return list(found)

@@ -26,6 +26,7 @@ VERBS: dict[str, tuple[str, str]] = {
     "check-task": ("checking", "whether a task source can be trusted: gold passes, attacks do not"),
     "audit": ("checking", "a second verifier judges a run's rollouts again and lists where it disagrees"),
     "calibrate": ("calibrating", "whether the confidences of a run's answers mean what they say"),
+    "new": ("new", "a recipe, task family or verifier of your own: a skeleton that runs"),
     "explain": ("reading", "a recipe's settings with their defaults"),
 }
 """Verb -> (module of this package that has a function of that name, what it does)."""
@@ -68,6 +69,9 @@ def _main(argv: list[str]) -> int:
     if verb not in VERBS:
         raise unknown("command", verb, VERBS)
     module = importlib.import_module(f"sharpen.cli.{VERBS[verb][0]}")
+    from sharpen.runs import own
+
+    own.allow_typed(rest)
     # names that Python has taken end in an underscore
     return getattr(module, f"{verb}_" if verb in ("list", "eval") else verb.replace("-", "_"))(rest)
 

@@ -55,6 +55,7 @@ def audit(argv: Sequence[str]) -> int:
         "--with", dest="verifier", metavar="VERIFIER", help="the second verifier (default: another check of "
         "the family's questions, else exact)",
     )  # fmt: skip
+    parser.code()
     parser.add_argument("-n", type=count, default=2000, metavar="N", help="rollouts judged (default: 2,000)")
     parser.add_argument("--json", action="store_true", help="as JSON")
     args = parser.read(argv)
@@ -92,6 +93,7 @@ def checked(
         cpu: seconds of CPU time that a source may take; one that takes more is told of as too slow.
         told: write a line to stderr as each source is done.
     """
+    from sharpen.runs import own
     from sharpen.score.pool import SECOND_TRY, Outcome, Pool
 
     rows: dict[int, dict[str, Any]] = {}
@@ -105,7 +107,8 @@ def checked(
     # in the pool the second try decides
     limits = {"cpu_seconds": cpu / SECOND_TRY, "memory_mib": 2048, "wall_seconds": 600.0}
     with Pool("sharpen.tasks.check:summary", **limits) as pool:  # type: ignore[arg-type]
-        pool.map([{"source": name, "items": items} for name in names], done)
+        mine = [str(file) for file in own.files()]
+        pool.map([{"source": name, "items": items, "own_code": mine} for name in names], done)
     return [rows[job] for job in range(len(names))]
 
 

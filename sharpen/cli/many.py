@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from sharpen.cli.parsing import is_run
 from sharpen.cli.threads import cores
+from sharpen.runs import own
 from sharpen.studio.seeds import watch_seeds
 from sharpen.verbs.seeds import (
     SUMMARY,
@@ -71,7 +72,8 @@ def _command(job: Job, seed: int, threads: int) -> tuple[str, ...]:
     folder = seed_folder(job.folder, seed)
     start = (sys.executable, "-m", "sharpen")
     config = ("--config", str(job.folder / "config.toml"))
-    rest = ("--plain", "--threads", str(threads), "--parent", str(os.getpid()))
+    mine = [word for file in own.files() for word in ("--code", str(file))]
+    rest = (*mine, "--plain", "--threads", str(threads), "--parent", str(os.getpid()))
     if is_run(folder):
         accept = ("--accept-code",) if job.accept_code else ()
         return (*start, "resume", str(folder), *config, *accept, *rest)

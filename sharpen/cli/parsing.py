@@ -59,11 +59,19 @@ class Parser(argparse.ArgumentParser):
         )
         self.execution()
 
+    def code(self) -> None:
+        """The option of every verb that may need code of one's own; ``main`` has allowed what it names."""
+        self.add_argument(
+            "--code", action="append", default=[], metavar="FILE", help="a Python file of your own that the "
+            "settings name (recipe, tasks, verifier); no other is run",
+        )  # fmt: skip
+
     def execution(self) -> None:
         """The options of every verb that runs a recipe."""
         self.add_argument(
             "--threads", type=count, metavar="N", help="threads a process (default: the cores free)"
         )
+        self.code()
         self.add_argument("--plain", action="store_true", help="plain lines instead of the live display")
         self.add_argument("--json", action="store_true", help="the result as JSON; progress goes to stderr")
         self.add_argument("--parent", type=int, help=argparse.SUPPRESS)  # of a seed's process

@@ -58,13 +58,14 @@ def start(recipe: str, settings: Sequence[str], args: Namespace) -> int:
     """Begin the run, or the runs of several seeds, that the options of ``Parser.starting`` tell."""
     from sharpen.runs.config import load
 
-    _, cls = recipes.recipe(recipe).load()
+    entry = recipes.recipe(recipe)
+    _, cls = entry.load()
     told = ("unsafe_local_exec=true",) if args.unsafe_local_exec else ()
     config = load(cls, args.config, (*settings, *told), tiny=args.tiny)
-    folder = args.out or free_folder(recipe)
+    folder = args.out or free_folder(entry.function)
     if is_run(folder):
         raise SharpenError(f"there is a run in {folder} already: continue it with `sharpen resume {folder}`")
-    job = Job(recipe, config, folder, args.seed)
+    job = Job(entry.name, config, folder, args.seed)
     if args.dry_run:
         from sharpen.cli.plan import show_plan
 
@@ -138,7 +139,7 @@ def fork(argv: Sequence[str]) -> int:
     manifest = store.read_manifest(source)
     recipe, seed = str(manifest.header.get("recipe")), int(manifest.header.get("seed", 0))
     config = _settings(recipe, tomllib.loads(manifest.config), args.settings)
-    folder = args.out or free_folder(recipe)
+    folder = args.out or free_folder(recipes.recipe(recipe).function)
     store.fork(source, folder, args.at, config_toml=config.to_toml())
     return perform(Job(recipe, config, folder, seed, True, args.accept_code, _threads(manifest)), args)
 

@@ -1,4 +1,5 @@
-"""The published methods, one file each. This table imports nothing heavy: ``load`` does."""
+"""The published methods, one file each, and recipes of one's own. This table imports nothing heavy: ``load``
+does."""
 
 from __future__ import annotations
 
@@ -7,7 +8,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from sharpen.errors import unknown
+from sharpen.errors import SharpenError, unknown
+from sharpen.runs import own
 
 if TYPE_CHECKING:
     from sharpen.runs.config import Config
@@ -18,27 +20,43 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class RecipeEntry:
-    """Where a recipe lives: its module holds a function of this name and a ``Settings`` class."""
+    """Where a recipe lives: its module holds a function of this name and a ``Settings`` class.
+
+    ``name`` is that of a module here, or ``FILE.py:FUNCTION`` in a file of the user's own.
+    """
 
     name: str
     title: str
     arxiv: str
 
     @property
-    def module(self) -> str:
-        """The module's full name."""
-        return f"sharpen.recipes.{self.name}"
+    def function(self) -> str:
+        """The function's name."""
+        mine = own.target(self.name)
+        return mine.name if mine else self.name
+
+    @property
+    def module(self) -> Any:
+        """The module, imported."""
+        if own.target(self.name):
+            return own.module_of(self.name, "recipe")
+        return importlib.import_module(f"sharpen.recipes.{self.name}")
 
     @property
     def check(self) -> Callable[[Any], Made] | None:
         """What the recipe looks at before anything is written, where it is not what all training looks at:
         its module's function ``check``."""
-        return getattr(importlib.import_module(self.module), "check", None)
+        return getattr(self.module, "check", None)
 
     def load(self) -> tuple[Recipe, type[Config]]:
-        """The recipe's function and its settings; no torch is imported."""
-        module = importlib.import_module(self.module)
-        return getattr(module, self.name), module.Settings
+        """The recipe's function and its settings; no torch is imported.
+
+        Raises SharpenError where a file of the user's own has no such function, or no ``Settings``.
+        """
+        module = self.module
+        if own.target(self.name):
+            _must_be_a_recipe(self.name, module)
+        return getattr(module, self.function), module.Settings
 
 
 RECIPES: dict[str, RecipeEntry] = {
@@ -74,7 +92,20 @@ RECIPES: dict[str, RecipeEntry] = {
 
 
 def recipe(name: str) -> RecipeEntry:
-    """The entry called ``name``; SharpenError with the nearest name where there is none."""
+    """The entry called ``name``, or of ``FILE.py:FUNCTION`` (see ``sharpen.runs.own``); SharpenError with the
+    nearest name where there is none."""
+    if mine := own.target(name):
+        return RecipeEntry(str(mine), f"a recipe of your own in {mine.file}", "")
     if name not in RECIPES:
         raise unknown("recipe", name, RECIPES)
     return RECIPES[name]
+
+
+def _must_be_a_recipe(name: str, module: Any) -> None:
+    from sharpen.runs.config import Config
+
+    if not callable(own.load(name, "recipe")):
+        raise SharpenError(f"recipe {name}: it must be a function f(run, config)")
+    settings = getattr(module, "Settings", None)
+    if not isinstance(settings, type) or not issubclass(settings, Config):
+        raise SharpenError(f"recipe {name}: its file needs a class Settings, such as Settings(SelfTraining)")

@@ -12,8 +12,10 @@ import sharpen
 from sharpen.errors import SharpenError
 from sharpen.recipes import recipe as entry_of
 from sharpen.recipes.settings import Answering, Training
+from sharpen.runs import own
 from sharpen.runs.config import Config
 from sharpen.runs.journal import Journal
+from sharpen.runs.manifest import read_manifest
 from sharpen.runs.tape import TAPE, Tape
 from sharpen.sample.engine import Engine
 from sharpen.sample.engines import engine_versions, make_engine
@@ -58,7 +60,7 @@ def execute(
     engine: Engine | None = None,
     progress: Progress | None = None,
 ) -> dict[str, Any]:
-    """Run (or resume) ``recipe`` with ``config`` in ``folder``.
+    """Run (or resume) ``recipe`` (a name, or ``FILE.py:FUNCTION``) with ``config`` in ``folder``.
 
     Returns:
         What it cost and where it ended: ``samples``, ``calls`` of strategies, ``tokens``, ``updates``,
@@ -71,6 +73,7 @@ def execute(
     function, _ = entry.load()
     place = numerics()
     environment: dict[str, Any] = {"code": code_digest(), "versions": versions(), "numerics": place}
+    environment |= {"own_code": mine} if (mine := own.digests()) else {}
     made = Made() if resume else (entry.check or check)(config)
     if engine is None and isinstance(config, Answering):
         tape, say = Tape(Path(folder) / TAPE), progress.say if progress else None
@@ -78,9 +81,10 @@ def execute(
         environment["versions"] |= engine_versions(config.engine)
     text = config.to_toml()
     if resume:
+        own.all_named(read_manifest(folder).header.get("own_code", {}))
         journal = Journal.open(folder, environment=environment, accept_code=accept_code)
     else:
-        header = {"recipe": recipe, "seed": seed, **environment}
+        header = {"recipe": entry.name, "seed": seed, **environment}
         journal = Journal.create(folder, header, text)
     with journal:
         if resume:
@@ -89,7 +93,7 @@ def execute(
         options = {name: value for name, value in config if name in ("stop_on_warning", "keep")}
         run = Run(journal, seed=seed, engine=engine, progress=progress, made=made, **options)
         threads = place["threads"]
-        run.progress.say(f"{recipe}, seed {seed}, {threads} thread{'s' * (threads != 1)}: {folder}")
+        run.progress.say(f"{entry.name}, seed {seed}, {threads} thread{'s' * (threads != 1)}: {folder}")
         for note in journal.notes:
             run.progress.say(note)
         if not place["exact"]:

@@ -47,8 +47,8 @@ class Answering(Config):
     verifier: str = "source"
     """Who judges: source is the task source's own check; exact, number, choice, set, sequence and
     maths compare with the answer; code runs the task's tests;
-    stated:NAME is NAME blind to a stated confidence, thought:NAME is NAME behind </think>; module:function is
-    one of your own."""
+    stated:NAME is NAME blind to a stated confidence, thought:NAME is NAME behind </think>; FILE.py:function
+    (or module:function) is one of your own."""
     unsafe_local_exec: bool = False
     """Run code of a model (verifier=code) although a fork bomb cannot be held on this machine."""
     engine: EngineName = "native"

@@ -12,6 +12,7 @@ from numbers import Real
 from typing import Any, cast
 
 from sharpen.errors import SharpenError
+from sharpen.runs import own
 from sharpen.sample.episode import Episode
 from sharpen.score.answers import has_answer
 from sharpen.score.group import Group, completion_text
@@ -97,21 +98,26 @@ def from_trl(function: Callable[..., Sequence[float | None]]) -> TrlReward:
 
 
 def imported(target: str) -> Verifier:
-    """The verifier that ``module:function`` names, a function of the user's own: in TRL's form where it takes
-    ``completions``, else ``def reward(prompt, completion, answer) -> float``.
+    """The verifier that ``module:function`` or ``FILE.py:function`` names, a function of the
+    user's own: in TRL's form where it takes ``completions``, else
+    ``def reward(prompt, completion, answer) -> float``.
 
     The module is also looked for in the working folder. Raises SharpenError where there is none.
     """
-    module, _, attribute = target.partition(":")
-    sys.path.insert(0, os.getcwd())
-    try:
-        function = getattr(importlib.import_module(module), attribute)
-    except (ImportError, AttributeError, ValueError) as e:
-        raise SharpenError(f"verifier {target!r} cannot be imported: {e}") from None
-    finally:
-        sys.path.remove(os.getcwd())
+    function = own.load(target, "verifier") if own.target(target) else _of_module(target)
     if not callable(function):
         raise SharpenError(f"verifier {target!r} is no function")
     known = inspect.signature(function).parameters
     mine = cast("Any", function)
     return from_trl(mine) if "completions" in known else from_function(mine)
+
+
+def _of_module(target: str) -> Any:
+    module, _, attribute = target.partition(":")
+    sys.path.insert(0, os.getcwd())
+    try:
+        return getattr(importlib.import_module(module), attribute)
+    except (ImportError, AttributeError, ValueError) as e:
+        raise SharpenError(f"verifier {target!r} cannot be imported: {e}") from None
+    finally:
+        sys.path.remove(os.getcwd())

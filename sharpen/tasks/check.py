@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import combinations
 from typing import Any
 
 from sharpen.errors import SharpenError
+from sharpen.runs import own
 from sharpen.tasks.family import ANSWER
 from sharpen.tasks.registry import make
 from sharpen.tasks.splits import SPLITS, contamination, prompt_text
@@ -86,9 +87,11 @@ def _why_none(source: TaskSource) -> str:
     return "no split has an item"
 
 
-def summary(source: str, items: int) -> dict[str, Any]:
+def summary(source: str, items: int, own_code: Sequence[str] = ()) -> dict[str, Any]:
     """``check_source`` of the source of this name, as JSON: ``source``, ``items``, ``judged``, ``failures``
-    (check and how often, with one example) or ``refused``, why it cannot be made. For a pool."""
+    (check and how often, with one example) or ``refused``, why it cannot be made. For a pool: its processes
+    know of the user's own code only what ``own_code`` lists."""
+    own.allow(*own_code)
     found: dict[str, Any] = {"source": source, "items": 0, "judged": 0, "failures": [], "refused": ""}
     # a quarantined source is checked as well: its reason may be gone
     changed = {"quarantined": True} if source.startswith("reasoning_gym:") else {}

@@ -1,4 +1,5 @@
-"""Task sources by name: ``countdown:level=2``, ``reasoning_gym:leg_counting``, ``jsonl:train.jsonl``."""
+"""Task sources by name: ``countdown:level=2``, ``reasoning_gym:leg_counting``, ``jsonl:train.jsonl``,
+``words.py:Words:level=2``."""
 
 from __future__ import annotations
 
@@ -9,6 +10,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from sharpen.errors import SharpenError, unknown
+from sharpen.runs import own
 from sharpen.tasks.rows import KINDS
 from sharpen.tasks.task import TaskSource
 
@@ -40,6 +42,7 @@ SOURCES: dict[str, str] = {
     "verifiers": "verifiers:ENVIRONMENT[:correct=FUNCTION,argument=value,...]",
     "inspect": "inspect:FILE.py@TASK or inspect:PACKAGE/TASK[:scorer=NAME,argument=value,...]",
     "mix": "mix:SOURCE|SOURCE[|...]",
+    "FILE.py": "FILE.py:CLASS[:level=N,seed=N,...]",
 }
 """Every kind of source and how it is written."""
 
@@ -51,6 +54,7 @@ _ABOUT = {
     "rubric": "responses to be judged by criteria of your own, one JSON object a line",
     "verifiers": "a single-turn environment of the verifiers library, by name or module",
     "inspect": "a task of Inspect (inspect-ai) that asks one question and compares the answer",
+    "FILE.py": "a family of your own",
     "mix": "several sources as one, question by question in turn",
 }
 _PAIRS = re.compile(r"[A-Za-z_]\w*=[^,=]*(?:,[A-Za-z_]\w*=[^,=]*)*", re.ASCII)
@@ -66,6 +70,9 @@ def make(spec: str, **params: Any) -> TaskSource:
     Raises:
         SharpenError: unknown source, dataset, parameter or value, naming the nearest one.
     """
+    if mine := own.target(spec):
+        made = own.load(spec, "task family")
+        return _call(str(mine), made, {**parameters(spec, mine.rest), **params})
     kind, _, rest = spec.partition(":")
     if kind not in SOURCES:
         raise unknown("task", kind, SOURCES)
