@@ -4,7 +4,7 @@ BIN := .venv/bin
 # Libraries that we meet at their own door, each tested in an environment of its own: .venv-trl, ...
 OUTSIDE := trl verifiers inspect games vllm
 
-.PHONY: demo install test lint clean
+.PHONY: demo install test lint clean docs docs-serve
 .PHONY: test-outside $(OUTSIDE:%=test-outside-%) $(OUTSIDE:%=install-%)
 
 demo: install
@@ -55,5 +55,12 @@ lint: install
 	$(BIN)/ruff format --check .
 	$(BIN)/pyright --pythonpath $(BIN)/python
 
+# the pages as a site in ./site, which opens from the disk
+docs: install
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
+
+docs-serve: install
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs serve
+
 clean:
-	rm -rf .venv .venv-* build *.egg-info
+	rm -rf .venv .venv-* build site *.egg-info
