@@ -22,11 +22,12 @@ SOURCES = "source"
 LANGUAGES = {".py": "python", ".toml": "toml", ".json": "json", ".md": ""}
 HIDDEN = "---\nsearch:\n  exclude: true\n---\n"
 """A search finds pages, not the files they lead to."""
+SHIM, SHIM_ELSEWHERE = "iframe-worker.js", "https://unpkg.com/iframe-worker/shim"
 LONGEST = 200_000
 """Characters of a file that are shown."""
 
 FIRST = {"Quickstart": "index.md", "The house": "house.md"}
-USING = ("extending.md", "rollouts.md", "performance.md", "reliability.md")
+USING = ("extending.md", "rollouts.md", "sinks.md", "performance.md", "reliability.md")
 PARTS = ("tasks.md", "verifiers.md", "engines.md", "strategies.md", "plays.md", "games.md")
 LAST = {"API": "api.md"}
 
@@ -52,10 +53,14 @@ def on_config(config: MkDocsConfig) -> MkDocsConfig:
 
 def on_files(files: Files, config: MkDocsConfig) -> Files:
     """Adds the front page, the list of methods, and a page for every file that a page links to."""
-    made = {"index.md": (quickstart(), "README.md"), "methods/index.md": (methods(), "docs/methods/README.md")}
+    made = {
+        "index.md": (quickstart(), "README.md"),
+        "methods/index.md": (methods(), "docs/methods/README.md"),
+    }
     for uri, (text, at) in made.items():
         files.append(File.generated(config, uri, content=rewritten(text, at, uri)))
-    files.append(File.generated(config, "site.css", abs_src_path=str(DOCS / "site/site.css")))
+    for name in ("site.css", SHIM):
+        files.append(File.generated(config, name, abs_src_path=str(DOCS / "site" / name)))
     waiting = [(text, at) for text, at in made.values()]
     waiting += [(p.read_text("utf-8"), p.relative_to(ROOT).as_posix()) for p in DOCS.rglob("*.md")]
     done: set[str] = set()
@@ -79,6 +84,16 @@ def on_page_markdown(markdown: str, page: Page, config: MkDocsConfig, files: Fil
     return spaced(rewritten(markdown, f"docs/{page.file.src_uri}", page.file.src_uri))
 
 
+def on_post_page(output: str, page: Page, config: MkDocsConfig) -> str:
+    """The plugin for reading from the disk takes its script from another machine: here it comes along."""
+    return output.replace(SHIM_ELSEWHERE, posixpath.relpath(SHIM, posixpath.dirname(page.url) or "."))
+
+
+def on_post_template(output: str, template_name: str, config: MkDocsConfig) -> str:
+    """As for pages."""
+    return output.replace(SHIM_ELSEWHERE, SHIM)
+
+
 def quickstart() -> str:
     """The front page up to the table of methods."""
     text = (ROOT / "README.md").read_text("utf-8")
@@ -93,7 +108,9 @@ def methods() -> str:
     listed = [line for line in pages if line.startswith("- [") and "(methods/" in line]
     moved = "\n".join(listed).replace("(methods/", "(")
     # the table's links are the front page's
-    table = table.replace("(docs/methods/", "(").replace("(docs/", "(../").replace("(sharpen/", "(../../sharpen/")
+    table = (
+        table.replace("(docs/methods/", "(").replace("(docs/", "(../").replace("(sharpen/", "(../../sharpen/")
+    )
     return f"# Methods\n{moved}\n\n## Side by side\n{table.removeprefix(chr(10) + '## Methods')}"
 
 

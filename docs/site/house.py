@@ -14,6 +14,11 @@ from tests.test_house import ALLOWED, ORDER, imported, modules, room_of  # noqa:
 
 PICTURE = ROOT / "docs/house.svg"
 FLOW = ("tasks", "sample", "score", "select", "learn", "measure")
+PASSES = {
+    "tasks": "Task", "sample": "Episode", "score": "Verdict", "select": "Selection", "learn": "TrainState",
+    "measure": "a metrics row",
+}  # fmt: skip
+"""What each room hands on."""
 ABOUT = {
     "errors": "one clear line each", "runs": "journal, store, settings, streams",
     "tasks": "where questions come from", "sample": "policies, laws, engines",
@@ -24,11 +29,13 @@ ABOUT = {
     "models": "the shipped models",
 }  # fmt: skip
 STYLE = """
-  text { font: 13px system-ui, sans-serif; fill: #222 } .room { font-weight: 600 } .small { font-size: 11px; fill: #555 }
-  .card { fill: #fff; stroke: #ccc } .box { fill: #eef6f5; stroke: #00897b } .wall { fill: none; stroke: #e4e4e4 }
+  text { font: 13px system-ui, sans-serif; fill: #222 }
+  .room { font-weight: 600 } .small { font-size: 11px; fill: #555 }
+  .card { fill: #fff; stroke: #ccc } .box { fill: #eef6f5; stroke: #00897b }
+  .wall { fill: none; stroke: #e4e4e4 }
   .dot { fill: #00897b } .self { fill: #cfd8d7 } .arrow { stroke: #00695c; stroke-width: 1.6; fill: none }
 """
-WIDTH, BOX, GAP, CELL, LEFT, TOP = 880, 118, 26, 26, 290, 300
+WIDTH, BOX, GAP, CELL, LEFT, TOP = 880, 118, 26, 26, 380, 336
 
 
 def edges() -> set[tuple[str, str]]:
@@ -56,16 +63,19 @@ def flow() -> list[str]:
         x = left + i * (BOX + GAP)
         out.append(f'<rect class="box" x="{x}" y="112" width="{BOX}" height="52" rx="6"/>')
         out.append(f'<text class="room" x="{x + BOX // 2}" y="134" text-anchor="middle">{room}</text>')
-        words = ABOUT[room].split(", ")
-        short = words[0] if len(", ".join(words[:2])) > 20 else ", ".join(words[:2])
-        out.append(f'<text class="small" x="{x + BOX // 2}" y="152" text-anchor="middle">{short}</text>')
+        out.append(
+            f'<text class="small" x="{x + BOX // 2}" y="152" text-anchor="middle">{PASSES[room]}</text>'
+        )
         if i:
             out.append(f'<path class="arrow" marker-end="url(#head)" d="M{x - GAP} 138 H{x - 4}"/>')
     end = left + len(FLOW) * BOX + (len(FLOW) - 1) * GAP
     back = f"M{end - BOX // 2} 164 V192 H{left + BOX // 2} V168"
     out.append(f'<path class="arrow" marker-end="url(#head)" d="{back}"/>')
     out.append(f'<text class="small" x="{WIDTH // 2}" y="208" text-anchor="middle">next round</text>')
-    for y, text in ((44, "recipes: the papers, written with verbs"), (78, "verbs: each a step, stored once done")):
+    for y, text in (
+        (44, "recipes: the papers, written with verbs"),
+        (78, "verbs: each a step, stored once done"),
+    ):
         out.append(f'<rect class="box" x="{left}" y="{y - 20}" width="{end - left}" height="28" rx="6"/>')
         out.append(f'<text class="room" x="{WIDTH // 2}" y="{y - 1}" text-anchor="middle">{text}</text>')
     out.append(f'<rect class="box" x="{left}" y="220" width="{end - left}" height="28" rx="6"/>')
@@ -76,15 +86,15 @@ def flow() -> list[str]:
 
 def matrix() -> list[str]:
     """A row a room, a dot for each room that it imports."""
-    out = [f'<text class="room" x="{LEFT - 266}" y="{TOP - 16}">Who imports whom</text>']
+    out = [f'<text class="room" x="{LEFT - 276}" y="{TOP - 16}">Who imports whom</text>']
     names, real = rooms(), edges()
     for j, name in enumerate(names):
         x = LEFT + j * CELL + CELL // 2
         out.append(f'<text class="small" transform="translate({x + 4} {TOP - 6}) rotate(-50)">{name}</text>')
     for i, room in enumerate(names):
         y = TOP + i * CELL
-        out.append(f'<text class="room" x="{LEFT - 266}" y="{y + 18}">{room}</text>')
-        out.append(f'<text class="small" x="{LEFT - 184}" y="{y + 18}">{ABOUT[room]}</text>')
+        out.append(f'<text class="room" x="{LEFT - 276}" y="{y + 18}">{room}</text>')
+        out.append(f'<text class="small" x="{LEFT - 192}" y="{y + 18}">{ABOUT[room]}</text>')
         for j, other in enumerate(names):
             x = LEFT + j * CELL
             out.append(f'<rect class="wall" x="{x}" y="{y}" width="{CELL}" height="{CELL}"/>')

@@ -14,6 +14,7 @@ from sharpen.cli.parsing import is_run
 from sharpen.cli.threads import cores
 from sharpen.runs import own
 from sharpen.studio.seeds import watch_seeds
+from sharpen.studio.sinks import open_sinks
 from sharpen.verbs.seeds import (
     SUMMARY,
     Child,
@@ -31,13 +32,14 @@ if TYPE_CHECKING:
 
 def run_seeds(job: Job, seeds: Sequence[int], args: Namespace) -> int:
     """Run or continue every seed of ``job`` below its folder; 0 when all are finished."""
+    open_sinks(args.sink)  # one that is not there is told of once, before the seeds begin
     write_plan(job.folder, job.recipe, seeds, job.config.to_toml())
     threads = args.threads or 1
     # half as many again as there are cores: one thread each costs nothing in turn-taking, and the last
     # seed of an odd number does not leave a core idle
     at_most = max(3 * cores() // (2 * threads), 1)
     out = sys.stderr if args.json else sys.stdout
-    children = [Child(s, _command(job, s, threads), threads) for s in seeds]
+    children = [Child(s, _command(job, s, threads, args.sink), threads) for s in seeds]
     try:
         with watch_seeds(out, f"{job.recipe} · {job.folder}", seeds, plain=args.plain or args.json) as told:
             outcomes = run_children(children, at_most=at_most, told=told.line, ended=told.ended)
@@ -68,12 +70,13 @@ def summary_of(job: Job, seeds: Sequence[int]) -> dict[str, Any]:
     return summary
 
 
-def _command(job: Job, seed: int, threads: int) -> tuple[str, ...]:
+def _command(job: Job, seed: int, threads: int, sinks: Sequence[str]) -> tuple[str, ...]:
     folder = seed_folder(job.folder, seed)
     start = (sys.executable, "-m", "sharpen")
     config = ("--config", str(job.folder / "config.toml"))
     mine = [word for file in own.files() for word in ("--code", str(file))]
-    rest = (*mine, "--plain", "--threads", str(threads), "--parent", str(os.getpid()))
+    sent = [word for name in sinks for word in ("--sink", name)]
+    rest = (*mine, *sent, "--plain", "--threads", str(threads), "--parent", str(os.getpid()))
     if is_run(folder):
         accept = ("--accept-code",) if job.accept_code else ()
         return (*start, "resume", str(folder), *config, *accept, *rest)

@@ -72,6 +72,10 @@ class Parser(argparse.ArgumentParser):
             "--threads", type=count, metavar="N", help="threads a process (default: the cores free)"
         )
         self.code()
+        self.add_argument(
+            "--sink", action="append", default=[], metavar="NAME", help="also send the metrics to trackio, "
+            "wandb (offline) or tensorboard; repeat it",
+        )  # fmt: skip
         self.add_argument("--plain", action="store_true", help="plain lines instead of the live display")
         self.add_argument("--json", action="store_true", help="the result as JSON; progress goes to stderr")
         self.add_argument("--parent", type=int, help=argparse.SUPPRESS)  # of a seed's process

@@ -148,7 +148,10 @@ def perform(job: Job, args: Namespace) -> int:
     """Run one job in this process: progress, then the table of what was gained."""
     from sharpen.runs.process import die_with_parent
     from sharpen.studio.live import watch
+    from sharpen.studio.sinks import open_sinks
+    from sharpen.studio.sinks.forward import forwarded
 
+    sinks = open_sinks(args.sink)
     if args.parent:
         die_with_parent(args.parent)
     limit(args.threads or job.threads)
@@ -156,7 +159,10 @@ def perform(job: Job, args: Namespace) -> int:
     title = f"{job.recipe} · seed {job.seed} · {job.folder}"
     rounds = job.config.plan().get("rounds")
     try:
-        with watch(out, title, rounds=rounds, plain=args.plain or args.json) as progress:
+        with (
+            watch(out, title, rounds=rounds, plain=args.plain or args.json) as shown,
+            forwarded(shown, job.folder, sinks) as progress,
+        ):
             summary = _execute(job, progress)
     except KeyboardInterrupt:
         return _stopped(job, "interrupted", 130)

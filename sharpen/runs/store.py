@@ -47,7 +47,9 @@ __all__ = [
     "unit_files",
 ]
 
-NOT_COMPARED = (TIMING, LOCK, TAPE)
+SENT = "sinks.json"
+"""Which rows of ``metrics.jsonl`` were sent on to whom: what a run did not come from."""
+NOT_COMPARED = (TIMING, LOCK, TAPE, SENT)
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,8 +92,8 @@ def _entry(folder: Path) -> RunEntry:
 
 
 def compare_exact(a: Path | str, b: Path | str) -> list[str]:
-    """How two runs differ, one line each; empty when every file but ``timing.jsonl``, ``tape.jsonl`` and
-    ``lock`` is equal byte for byte. Manifests come first, with the first step and field that differ."""
+    """How two runs differ, one line each; empty when every file is equal byte for byte, those of
+    ``NOT_COMPARED`` aside. Manifests come first, with the first step and field that differ."""
     a, b = read_manifest(a).folder, read_manifest(b).folder
     files_a, files_b = _files(a), _files(b)
     differences = []
