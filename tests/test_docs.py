@@ -5,11 +5,13 @@ import re
 import shlex
 import shutil
 import sys
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+import sharpen
 import sharpen.recipes.b_star as recipe
 import sharpen.recipes.online_rft as online_rft
 from sharpen.cli import VERBS, main
@@ -17,6 +19,8 @@ from sharpen.measure.report import METRICS
 from sharpen.recipes import RECIPES
 from sharpen.recipes.execute import execute
 from sharpen.runs.config import load
+from sharpen.sample.policy import checksum, load_policy
+from sharpen.sample.steering import Steering, save_steering
 from tests.pages import blocks
 
 ROOT = Path(__file__).parent.parent
@@ -37,21 +41,30 @@ SMALLEST = (
 )  # fmt: skip
 
 
+SHELL = ("", "sh", "shell", "text", "console")
+"""Blocks whose lines ``sharpen ...`` are run; the others are output, or other people's."""
+RUN_BY = {
+    "games.md": ("pycon", "tests/tasks/games/test_page.py"),
+    "plays.md": ("python", "tests/verbs/test_playing.py"),
+    "tasks.md": ("python", "tests/outside/test_pages.py"),
+}
+"""Pages whose code another test runs."""
 KIN = ("sft", "star", "rest_em", "rft", "iterative_rft", "online_rft", "b_star")
 """The recipes that B-STaR's page compares."""
 
 
 def commands() -> list[str]:
-    """Every ``sharpen ...`` of the pages, in blocks and inline."""
+    """Every ``sharpen ...`` of the pages, in blocks of commands and inline."""
     found = {}
     for page in PAGES:
         if page.name == "extending.md":
             continue  # tests/test_extending.py runs its commands to the end
         text = page.read_text()
         for block in blocks(text):
-            if block.kind:
+            if block.kind not in SHELL:
                 continue
-            lines = [line.split("  #")[0].strip() for line in block.body.splitlines()]
+            body = block.body.replace("\\\n", " ")
+            lines = [line.split("  #")[0].strip() for line in body.splitlines()]
             found |= dict.fromkeys(line for line in lines if line.startswith("sharpen "))
         found |= dict.fromkeys(re.findall(r"`(sharpen [^`\n]+)`", text))
     return list(found)
@@ -70,15 +83,68 @@ def tiny(tmp_path_factory):
 @pytest.mark.parametrize("command", commands())
 def test_commands_work(command, tiny, tmp_path, monkeypatch, capsys):
     shutil.copytree(tiny / "runs", tmp_path / "runs")
+    (tmp_path / "experiments").symlink_to(ROOT / "experiments")
     monkeypatch.chdir(tmp_path)
     for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
         monkeypatch.setenv(name, "1")
     _, verb, *rest = shlex.split(command)
     if "--out" in rest:
-        shutil.rmtree(rest[rest.index("--out") + 1])
+        shutil.rmtree(rest[rest.index("--out") + 1], ignore_errors=True)
     if verb in ("run", "eval"):
         rest.append("--dry-run")
     assert main([verb, *rest]) == 0, capsys.readouterr().err
+
+
+def all_blocks():
+    return [(page, block) for page in PAGES for block in blocks(page.read_text())]
+
+
+@pytest.mark.parametrize(
+    ("page", "code"),
+    [
+        (page.name, block.body)
+        for page, block in all_blocks()
+        if block.kind == "python" and not block.title and page.name not in (*RUN_BY, "README.md")
+    ],
+)
+def test_the_python_of_a_page_runs(page, code, tiny, tmp_path, monkeypatch):
+    shutil.copytree(tiny / "runs", tmp_path / "runs")
+    monkeypatch.chdir(tmp_path)
+    if "steering" in code:
+        policy = load_policy("nano")
+        vector = np.ones((1, policy.module().config.hidden_size), np.float32)
+        kept = Steering(checksum(policy), (0,), vector, 1.0)
+        save_steering(kept, tmp_path / re.findall(r'"(runs/[^"]+)"', code)[0], {})
+    small = partial(sharpen.evaluate, settings=("questions=2", "max_new_tokens=16"))
+    monkeypatch.setattr(sharpen, "evaluate", small)
+    exec(compile(code, page, "exec"), {})
+
+
+def test_every_block_is_run_by_a_test():
+    for page, block in all_blocks():
+        if block.kind in (*SHELL, "python"):
+            continue  # the tests above
+        assert page.name in RUN_BY, (page.name, block.kind)
+        assert RUN_BY[page.name][0] in ("", *(b.kind for _, b in all_blocks())), page
+    for page, (_, test) in RUN_BY.items():
+        text = (ROOT / test).read_text()
+        assert page in text, f"{test} no longer runs {page}"
+
+
+def test_scripts_and_targets_that_pages_name_are_there():
+    text = "\n".join(page.read_text() for page in PAGES)
+    makefile = (ROOT / "Makefile").read_text()
+    outside = re.search(r"^OUTSIDE := (.*)$", makefile, re.MULTILINE)
+    made = [f"{verb}-{name}" for name in outside[1].split() for verb in ("install", "test-outside")]
+    made += re.findall(r"^([a-z-]+):", makefile, re.MULTILINE)
+    assert set(re.findall(r"^(?:\$ )?make ([a-z-]+)", text, re.MULTILINE)) <= set(made)
+    named = re.findall(r"python (experiments/\w+\.py)([^`&\n]*)", text)
+    assert len(named) > 10
+    known = "".join(path.read_text() for path in (ROOT / "experiments").glob("*.py"))
+    for script, options in named:
+        assert (ROOT / script).is_file(), script
+        for option in re.findall(r" '?(--[a-z-]+)", options):
+            assert f'"{option}"' in known, (script, option)
 
 
 def test_every_verb_and_recipe_is_told_of():
