@@ -13,7 +13,7 @@ from sharpen.cli.parsing import Parser, find_run, is_run, whole
 from sharpen.errors import SharpenError, unknown
 
 if TYPE_CHECKING:
-    from sharpen.studio.query import Found
+    from sharpen.studio.where import Found
 
 
 def rollouts(argv: Sequence[str]) -> int:
@@ -35,7 +35,7 @@ def rollouts(argv: Sequence[str]) -> int:
         return 0
 
     from sharpen.studio.exports import KINDS, export
-    from sharpen.studio.query import query
+    from sharpen.studio.where import query
 
     if args.export and args.export not in KINDS:
         raise unknown("kind of export", args.export, KINDS)
@@ -95,9 +95,9 @@ def _exported(found: Found, args: Namespace) -> int:
 def _show(found: Found, args: Namespace) -> None:
     from rich.text import Text
 
-    from sharpen.studio.query import SEED
     from sharpen.studio.rollouts import rollout_parts
     from sharpen.studio.table import show
+    from sharpen.studio.where import SEED
 
     shown = found.rows(args.show)
     show(sys.stdout, Text(_head(found), style="bold"))

@@ -10,11 +10,11 @@ from pathlib import Path
 
 from sharpen.errors import SharpenError, missing
 from sharpen.runs.atomic import make_folder
-from sharpen.studio.query import Found, query
+from sharpen.studio.where import Found, query
 
 
 def export(runs: Mapping[int, Path], where: str, kind: str, to: Path, *, tokens: bool = False) -> Found:
-    """Write every rollout that ``where`` matches (see ``query``) to ``to``, ordered by key.
+    """Write every rollout that ``where`` matches (see ``where.query``) to ``to``, ordered by key.
 
     Args:
         kind: ``parquet``, ``jsonl``, or ``hf``: a folder for ``datasets.load_from_disk``, in which the parts

@@ -14,7 +14,7 @@ from sharpen.errors import SharpenError
 from sharpen.runs.journal import Journal
 from sharpen.score.verdict import Status
 from sharpen.studio.exports import export
-from sharpen.studio.query import query
+from sharpen.studio.where import query
 from sharpen.verbs.seeds import write_plan
 from tests.studio.judged import judged_run
 

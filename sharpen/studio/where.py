@@ -86,7 +86,7 @@ def query(runs: Mapping[int, Path], where: str = "", *, writes: Sequence[Path] =
     for seed, folder in runs.items():
         relation = _with_verdict(rollouts(folder, connection))
         parts.append(relation if len(runs) == 1 else relation.project(f"{seed} as {SEED}, *"))
-    _close(connection, [*_files(runs), *writes])
+    close_in(connection, [*_files(runs), *writes])
     table = _all(connection, parts)
     told = table
     if where:
@@ -102,13 +102,20 @@ def query(runs: Mapping[int, Path], where: str = "", *, writes: Sequence[Path] =
     return Found(connection, told, total, counts)
 
 
-def _close(connection: duckdb.DuckDBPyConnection, files: Sequence[Path]) -> None:
-    """Keep what a user writes to the run's own files: no other path, no network, no variable of ours."""
+def close_in(connection: duckdb.DuckDBPyConnection, files: Sequence[Path]) -> None:
+    """Keep what a user writes to these files: no other path, no network, no extension, no variable of ours."""
     listed = ", ".join("'" + str(p).replace("'", "''") + "'" for p in files)
-    connection.execute(f"set allowed_paths=[{listed}]")
-    for setting in ("enable_external_access", "python_enable_replacements"):
-        connection.execute(f"set {setting}=false")
-    connection.execute("set lock_configuration=true")
+    for setting in (
+        "temp_directory=''",  # first: a folder for spilling would stay open to reading and writing
+        f"allowed_paths=[{listed}]",
+        "autoload_known_extensions=false",
+        "autoinstall_known_extensions=false",
+        "allow_community_extensions=false",
+        "python_enable_replacements=false",
+        "enable_external_access=false",
+        "lock_configuration=true",
+    ):
+        connection.execute(f"set {setting}")
 
 
 def _files(runs: Mapping[int, Path]) -> list[Path]:
