@@ -34,6 +34,10 @@ LAST = {"API": "api.md"}
 _LINK = re.compile(r"\]\((?!https?:|#|mailto:)([^)#\s]+)(#[^)\s]*)?\)")
 _FENCE = re.compile(r"^\s*```")
 _LIST = re.compile(r"^\s*([-*]|\d+\.) ")
+_STAR = re.compile(
+    r"(^\s*\* |`[^`]*`|\*\*[^*]+\*\*|(?<![\w*)])\*(?=[^\s*])[^*]*[^\s*]\*(?!\w))|\*", re.MULTILINE
+)
+"""Code, lists and emphasis; or an asterisk that is only itself, as in n*."""
 _COMMENT = re.compile(r"^<!-- /?[\w-]+(:.*)? -->$")
 
 
@@ -171,7 +175,8 @@ def without_code(text: str) -> str:
 
 
 def spaced(text: str) -> str:
-    """A blank line before each list and table, which the web's Markdown does without; no marks of regions."""
+    """A blank line before each list and table, which the web's Markdown does without; no marks of regions; no
+    emphasis where the web sees none."""
     out: list[str] = []
     fenced = False
     for line in text.splitlines():
@@ -185,4 +190,9 @@ def spaced(text: str) -> str:
         if not fenced and opens and before.strip():
             out.append("")
         out.append(line)
-    return "\n".join(out) + "\n"
+    parts = re.split(r"(^`{3,}.*?^`{3,}$)", "\n".join(out) + "\n", flags=re.DOTALL | re.MULTILINE)
+    return "".join(part if part.startswith("```") else _STAR.sub(_itself, part) for part in parts)
+
+
+def _itself(found: re.Match[str]) -> str:
+    return found[0] if found[1] else "\\*"
