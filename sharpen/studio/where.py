@@ -103,7 +103,7 @@ def query(runs: Mapping[int, Path], where: str = "", *, writes: Sequence[Path] =
 
 
 def close_in(connection: duckdb.DuckDBPyConnection, files: Sequence[Path]) -> None:
-    """Keep what a user writes to these files: no other path, no network, no extension, no variable of ours."""
+    """Keep what a user writes to these files: no other path, no network, no variable of ours."""
     listed = ", ".join("'" + str(p).replace("'", "''") + "'" for p in files)
     for setting in (
         "temp_directory=''",  # first: a folder for spilling would stay open to reading and writing
