@@ -18,7 +18,9 @@ from typing import Any, NamedTuple
 
 from sharpen.errors import SharpenError, unknown
 
-_TARGET = re.compile(r"(?P<file>[^:|=]+\.py)(?::(?P<name>[A-Za-z_]\w*))?(?::(?P<rest>.*))?", re.DOTALL)
+_TARGET = re.compile(
+    r"(?P<file>[^:|=,\"'\[\]{}]+\.py)(?::(?P<name>[A-Za-z_]\w*))?(?::(?P<rest>.*))?", re.DOTALL
+)
 _TYPED = re.compile(r"([^:|=,\"'\[\]{}]+\.py)(?=$|[:|,\"'\]}])")
 _ALLOWED: dict[str, Path] = {}
 _LOADED: dict[Path, ModuleType] = {}
