@@ -11,6 +11,7 @@ import statistics
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -120,6 +121,27 @@ def in_turns(sides: Sequence[Side], repeats: int) -> list[tuple[int, Side]]:
         at = k % len(sides)
         turns += [(k, side) for side in (*sides[at:], *sides[:at])]
     return turns
+
+
+class Clock:
+    """Seconds since it was made: the wall's, and those of this process's threads together."""
+
+    def __init__(self) -> None:
+        self._wall, self._cpu = time.perf_counter(), time.process_time()
+
+    def read(self) -> dict[str, float]:
+        """``seconds`` and ``cpu_seconds``."""
+        wall, cpu = time.perf_counter() - self._wall, time.process_time() - self._cpu
+        return {"seconds": round(wall, 6), "cpu_seconds": round(cpu, 6)}
+
+
+def apart(**read: Mapping[str, float]) -> dict[str, float]:
+    """Seconds of each part, from what a clock read at their ends."""
+    found, before = {}, 0.0
+    for name, at in read.items():
+        found[name] = round(at["seconds"] - before, 6)
+        before = at["seconds"]
+    return found
 
 
 def run_side(main: Any) -> None:

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import time
 from typing import Any
 
 import inputs
 import numpy as np
-from measuring import run_side
+from measuring import Clock, run_side
 from workload import Job, Workload, ours, peer
 
 
@@ -51,12 +50,12 @@ def main(job: Job) -> dict[str, Any]:
     policy = load_policy(job["model"])
     engine = NativeEngine(**job.get("engine", {}))
     engine.generate(policy, requests(policy, warm(job), -1))
-    start = time.perf_counter()
+    clock = Clock()
     done = engine.generate(policy, requests(policy, job), batch=job.get("batch"))
-    seconds = time.perf_counter() - start
+    spent = clock.read()
     work = counts(job, [c.tokens for c in done])
     fill = engine.fill.rows / max(1, engine.fill.seats)
-    return {"seconds": seconds, "unit": "tokens", "work": work, "exact": engine.exact, "fill": round(fill, 3)}
+    return {**spent, "unit": "tokens", "work": work, "exact": engine.exact, "fill": round(fill, 3)}
 
 
 def job(

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import time
 from typing import Any
 
 import numpy as np
 import w1_rollouts
-from measuring import run_side
+from measuring import Clock, apart, run_side
 from w1_rollouts import counts, requests, warm
 from workload import Job, Workload, ours, peer
 
@@ -47,24 +46,24 @@ def step(policy: Any, engine: Any, job: Job) -> dict[str, Any]:
     from sharpen.runs.streams import stream
     from sharpen.score.group import Groups
 
-    start = time.perf_counter()
+    clock = Clock()
     completions = engine.generate(policy, requests(policy, job), batch=job.get("batch"))
-    sampled = time.perf_counter()
+    sampled = clock.read()
     groups = Groups(groups_of(policy, job, completions))
     rows = rollouts(groups, {policy.version: 0})
     rows = with_advantages(rows, "group_zscore", keep_dead=not job.get("drop_dead"))
-    scored = time.perf_counter()
+    scored = clock.read()
     config = LearnConfig(steps=1, batch_rows=len(rows), tokens_per_microbatch=job["tokens_per_microbatch"])
     state = TrainState.start(policy, OptimizerConfig(lr=LR))
     objective = PolicyGradient(LossConfig(normaliser="sequences"))
     _, metrics = learn(
         state, rows.rows, objective=objective, config=config, stream=stream("bench", "w2", job["seed"])
     )
-    end = time.perf_counter()
-    parts = {"sample": sampled - start, "score": scored - sampled, "learn": end - scored}
+    end = clock.read()
+    parts = apart(sample=sampled, score=scored, learn=end)
     work = counts(job, [c.tokens for c in completions])
     learnt = {"rows": len(rows), "learnt_tokens": int(metrics[0]["tokens"]), "updates": len(metrics)}
-    return {"seconds": end - start, "unit": "tokens", "parts": parts, "work": work | learnt}
+    return {**end, "unit": "tokens", "parts": parts, "work": work | learnt}
 
 
 def main(job: Job) -> dict[str, Any]:

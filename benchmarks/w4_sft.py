@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import time
 from typing import Any
 
 import inputs
-from measuring import run_side
+from measuring import Clock, run_side
 from workload import Job, Workload, ours, peer
 
 LR = 1e-4
@@ -20,7 +19,9 @@ def rows_of(job: Job) -> list[Any]:
     return [row_of_text(ids[:1], ids[1:], key=str(i)) for i, ids in enumerate(job["examples"])]
 
 
-def trained(job: Job, rows: list[Any], objective: Any, *, policy: Any = None) -> tuple[Any, list[dict[str, float]]]:
+def trained(
+    job: Job, rows: list[Any], objective: Any, *, policy: Any = None
+) -> tuple[Any, list[dict[str, float]]]:
     """One pass over the rows."""
     from sharpen.learn.config import LearnConfig, OptimizerConfig
     from sharpen.learn.learner import learn
@@ -45,12 +46,12 @@ def main(job: Job) -> dict[str, Any]:
     policy = load_policy(job["model"])
     rows = rows_of(job)
     trained({**job, "batch_rows": 2}, rows[:2], SFT(), policy=policy)
-    start = time.perf_counter()
+    clock = Clock()
     _, metrics = trained(job, rows, SFT(), policy=policy)
-    seconds = time.perf_counter() - start
+    spent = clock.read()
     tokens = int(sum(m["tokens"] for m in metrics))
     work = {"examples": len(rows), "tokens": tokens, "updates": len(metrics)}
-    return {"seconds": seconds, "unit": "tokens", "work": work, "loss": round(metrics[0]["loss"], 4)}
+    return {**spent, "unit": "tokens", "work": work, "loss": round(metrics[0]["loss"], 4)}
 
 
 def job(smoke: bool, repeat: int, repeats: int) -> Job:
@@ -80,7 +81,9 @@ W4 = Workload(
     ours("w4_sft.py"),
     (
         peer("TRL SFTTrainer, padded", "trl_sft.py", "trl", *padded(10, 20, 40), packing=False),
-        peer("TRL SFTTrainer, packed", "trl_sft.py", "trl", {"rows": 1}, {"rows": 2}, {"rows": 4}, packing=True),
+        peer(
+            "TRL SFTTrainer, packed", "trl_sft.py", "trl", {"rows": 1}, {"rows": 2}, {"rows": 4}, packing=True
+        ),
     ),
     {"TRL SFTTrainer, padded": 1.5, "TRL SFTTrainer, packed": 1.5},
     ("examples", "tokens"),

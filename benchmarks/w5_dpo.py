@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import time
 from dataclasses import replace
 from typing import Any
 
 import inputs
 import numpy as np
-from measuring import run_side
+from measuring import Clock, apart, run_side
 from w4_sft import trained
 from workload import Job, Workload, ours, peer
 
@@ -40,20 +39,20 @@ def main(job: Job) -> dict[str, Any]:
     policy, objective = load_policy(job["model"]), Preference(PreferenceConfig(beta=0.1))
     few = {**job, "pairs": job["pairs"][:1], "batch_rows": 2}
     trained(few, rows_of(few, policy), objective, policy=policy)
-    start = time.perf_counter()
+    clock = Clock()
     rows = rows_of(job, policy)
-    scored = time.perf_counter()
+    scored = clock.read()
     _, metrics = trained(job, rows, objective, policy=policy)
-    end = time.perf_counter()
+    end = clock.read()
     work = {
         "pairs": len(job["pairs"]),
         "tokens": int(sum(m["tokens"] for m in metrics)),
         "answer_tokens": int(sum(m["targets"] for m in metrics)),
         "updates": len(metrics),
     }
-    parts = {"reference": scored - start, "learn": end - scored}
+    parts = apart(reference=scored, learn=end)
     loss = round(metrics[0]["loss"], 4)
-    return {"seconds": end - start, "unit": "tokens", "parts": parts, "work": work, "loss": loss}
+    return {**end, "unit": "tokens", "parts": parts, "work": work, "loss": loss}
 
 
 def job(smoke: bool, repeat: int, repeats: int) -> Job:

@@ -64,7 +64,7 @@ def main(job: dict[str, Any]) -> dict[str, Any]:
     done = sample(model, job)
     if model.device.type == "cuda":
         torch.cuda.synchronize()
-    return {"seconds": clock(), "unit": "tokens", "work": side.counts(job, done)}
+    return {**clock.read(), "unit": "tokens", "work": side.counts(job, done)}
 
 
 if __name__ == "__main__":

@@ -52,10 +52,12 @@ def warm(job: dict[str, Any]) -> dict[str, Any]:
 
 
 class Clock:
-    """Seconds since it was made."""
+    """Seconds since it was made: the wall's, and those of this process's threads together."""
 
     def __init__(self) -> None:
-        self._start = time.perf_counter()
+        self._wall, self._cpu = time.perf_counter(), time.process_time()
 
-    def __call__(self) -> float:
-        return time.perf_counter() - self._start
+    def read(self) -> dict[str, float]:
+        """``seconds`` and ``cpu_seconds``."""
+        wall, cpu = time.perf_counter() - self._wall, time.process_time() - self._cpu
+        return {"seconds": round(wall, 6), "cpu_seconds": round(cpu, 6)}

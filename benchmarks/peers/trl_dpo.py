@@ -56,14 +56,14 @@ def main(job: dict[str, Any]) -> dict[str, Any]:
         prompts = 2 * sum(map(len, held["prompt_ids"]))
         clock = side.Clock()
         trainer.train()
-        seconds = clock()
+        spent = clock.read()
     work = {
         "pairs": len(held),
         "tokens": prompts + answers,
         "answer_tokens": answers,
         "updates": updates.made,
     }
-    return {"seconds": seconds, "unit": "tokens", "work": work}
+    return {**spent, "unit": "tokens", "work": work}
 
 
 if __name__ == "__main__":

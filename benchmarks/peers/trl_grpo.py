@@ -60,10 +60,10 @@ def step(job: dict[str, Any], folder: str) -> dict[str, Any]:
     )
     clock = side.Clock()
     trainer.train()
-    seconds = clock()
+    spent = clock.read()
     work = side.counts(job, [[0] * length for length in seen.lengths])
     work |= {"rows": len(seen.lengths), "updates": updates.made}
-    return {"seconds": seconds, "unit": "tokens", "work": work}
+    return {**spent, "unit": "tokens", "work": work}
 
 
 def main(job: dict[str, Any]) -> dict[str, Any]:

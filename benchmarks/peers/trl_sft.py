@@ -53,9 +53,9 @@ def main(job: dict[str, Any]) -> dict[str, Any]:
         tokens = sum(map(len, held["input_ids"]))
         clock = side.Clock()
         trainer.train()
-        seconds = clock()
+        spent = clock.read()
     work = {"examples": examples, "tokens": tokens, "updates": updates.made}
-    return {"seconds": seconds, "unit": "tokens", "work": work}
+    return {**spent, "unit": "tokens", "work": work}
 
 
 if __name__ == "__main__":

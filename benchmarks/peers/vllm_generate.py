@@ -60,7 +60,7 @@ def main(job: dict[str, Any]) -> dict[str, Any]:
     model.reset_prefix_cache()
     clock = side.Clock()
     done = sample(model, job)
-    return {"seconds": clock(), "unit": "tokens", "work": side.counts(job, done)}
+    return {**clock.read(), "unit": "tokens", "work": side.counts(job, done)}
 
 
 if __name__ == "__main__":
