@@ -61,3 +61,11 @@ class Clock:
         """``seconds`` and ``cpu_seconds``."""
         wall, cpu = time.perf_counter() - self._wall, time.process_time() - self._cpu
         return {"seconds": round(wall, 6), "cpu_seconds": round(cpu, 6)}
+
+
+def since_start() -> dict[str, float]:
+    """Seconds since this process began, and those of its threads together."""
+    ticks = int(Path("/proc/self/stat").read_text().rpartition(")")[2].split()[19])
+    began = ticks / os.sysconf("SC_CLK_TCK")
+    wall = time.clock_gettime(time.CLOCK_BOOTTIME) - began
+    return {"seconds": round(wall, 6), "cpu_seconds": round(time.process_time(), 6)}
