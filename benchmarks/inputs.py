@@ -23,8 +23,10 @@ SMALL = {
     "intermediate_size": 672, "max_position_embeddings": 1024, "tie_word_embeddings": True,
 }  # fmt: skip
 """The 4.7M-parameter Llama shape."""
-SMOKE = {**SMALL, "hidden_size": 64, "num_hidden_layers": 2, "num_attention_heads": 2, "num_key_value_heads": 2,
-         "intermediate_size": 96}  # fmt: skip
+SMOKE = SMALL | {
+    "hidden_size": 64, "num_hidden_layers": 2, "num_attention_heads": 2, "num_key_value_heads": 2,
+    "intermediate_size": 96,
+}  # fmt: skip
 GEMMA = {
     "hidden_size": 640, "num_hidden_layers": 18, "num_attention_heads": 4, "num_key_value_heads": 1,
     "head_dim": 256, "intermediate_size": 2048, "sliding_window": 512, "max_position_embeddings": 2048,
@@ -98,7 +100,8 @@ def examples(n: int, *, longest: int = 1000) -> list[Ids]:
 
 
 def pairs(n: int, *, longest: int = 900) -> list[dict[str, Ids]]:
-    """``n`` prompts of 24 to 40 tokens with two answers each, both of such lengths and with their end token."""
+    """``n`` prompts of 24 to 40 tokens with two answers each, both of such lengths and with their end
+    token."""
     sizes = lengths(2 * n, longest=longest, seed=1)
     draw = stream("bench", "pairs").generator()
     return [

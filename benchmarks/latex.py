@@ -1,4 +1,4 @@
-"""LaTeX answers whose truth is known: an expression, the same one written otherwise, or one changed in a number.
+"""LaTeX answers whose truth is known: the gold's expression written otherwise, or changed in one number.
 
 Case i is a function of (seed, i); kinds take turns, and every second case of a kind is wrong.
 """

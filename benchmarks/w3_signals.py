@@ -1,7 +1,7 @@
 """W3, signals: log-probability, entropy and self-certainty of the whole vocabulary for every sampled token.
 
-All sides are our engine: with signals, as it always is; the same decode without them; and without them followed
-by a second forward pass over what was sampled, as published code computes them.
+All sides are our engine: with signals, as it always is; the same decode without them; and without them
+followed by a second forward pass over what was sampled, as published code computes them.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""W5, DPO: 500 pairs of answers of log-normal length, one pass, 20 pairs an update; the reference is scored too."""
+"""W5, DPO: 500 pairs of answers of log-normal length, one pass, 20 pairs an update, the reference scored."""
 
 from __future__ import annotations
 

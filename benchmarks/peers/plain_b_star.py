@@ -1,8 +1,9 @@
-"""B-STaR as a plain script would have it: ``transformers`` samples, ``peft`` and torch learn, lists hold the rest.
+"""B-STaR as a plain script would have it: ``transformers`` samples, ``peft`` and torch learn, lists hold the
+rest.
 
-Questions and their checkers are Sharpen's, since those are the task; everything else is written here as one would
-without it: no journal, nothing stored, no signals. Settings: ``batch`` sequences sampled at a time, ``cache`` of
-``generate``, ``pack`` tokens of a packed row (0: padded batches).
+Questions and their checkers are Sharpen's, since those are the task; everything else is written here as one
+would without it: no journal, nothing stored, no signals. Settings: ``batch`` sequences sampled at a time,
+``cache`` of ``generate``, ``pack`` tokens of a packed row (0: padded batches).
 """
 
 import math
@@ -35,7 +36,9 @@ class Script:
         torch.manual_seed(job["seed"])
         self.random = random.Random(job["seed"])
         self.tokenizer = AutoTokenizer.from_pretrained(job["model"])
-        base = AutoModelForCausalLM.from_pretrained(job["model"], dtype=torch.float32, attn_implementation="sdpa")
+        base = AutoModelForCausalLM.from_pretrained(
+            job["model"], dtype=torch.float32, attn_implementation="sdpa"
+        )
         lora = self.config["lora"]
         settings = peft.LoraConfig(
             r=lora["rank"],

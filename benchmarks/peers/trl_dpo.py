@@ -1,7 +1,8 @@
-"""TRL's ``DPOTrainer``: one pass, AdamW, float32, beta 0.1, sigmoid loss; the reference runs beside the policy.
+"""TRL's ``DPOTrainer``: one pass, AdamW, float32, beta 0.1, sigmoid loss; the reference runs beside the
+policy.
 
-``rows`` pairs a forward pass, the rest of an update by gradient accumulation. Its padding-free mode is switched
-off in this version.
+``rows`` pairs a forward pass, the rest of an update by gradient accumulation. Its padding-free mode is
+switched off in this version.
 """
 
 import tempfile

@@ -1,9 +1,9 @@
 """TRL's ``SFTTrainer`` on examples that are ids already: one pass, AdamW, float32, all tokens learnt.
 
-Padded: ``rows`` examples a forward pass, the rest of an update by gradient accumulation, shuffled or grouped by
-length (``order``). Packed: best-fit-decreasing packs of 1,024 tokens that do not see each other, ``rows`` packs a
-pass, as many an update as hold the same number of tokens. Its ``wrapped`` packs, in which examples see their
-neighbours, learn something else and are not measured.
+Padded: ``rows`` examples a forward pass, the rest of an update by gradient accumulation, shuffled or grouped
+by length (``order``). Packed: best-fit-decreasing packs of 1,024 tokens that do not see each other, ``rows``
+packs a pass, as many an update as hold the same number of tokens. Its ``wrapped`` packs, in which examples
+see their neighbours, learn something else and are not measured.
 """
 
 import tempfile
