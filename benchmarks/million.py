@@ -111,8 +111,8 @@ def query(job: Job) -> dict[str, Any]:
 
     table = rollouts(job["folder"])
     rows = table.aggregate("split_part(key, '/', 1) r, count(*) n, avg(score) score, avg(n_sampled) length")
-    best = table.filter("score = 1").aggregate("max(n_sampled)").fetchone()
-    return {"rounds": len(rows.fetchall()), "longest": best and best[0]}
+    best = table.filter("score = 1").aggregate("max(n_sampled)").fetchall()
+    return {"rounds": len(rows.fetchall()), "longest": best[0][0]}
 
 
 def main(job: Job) -> dict[str, Any]:
