@@ -116,9 +116,12 @@ def query(job: Job) -> dict[str, Any]:
 
 
 def main(job: Job) -> dict[str, Any]:
-    """One of: write, open, list, query, replay."""
+    """One of: write, open, list, query, replay; libraries that every resume loads are loaded before."""
+    verbs = job["what"] in ("write", "replay")
+    if verbs:
+        import sharpen.verbs.run  # noqa: F401
     clock = Clock()
-    if job["what"] in ("write", "replay"):
+    if verbs:
         found: dict[str, Any] = performed(job, fresh=job["what"] == "write")
     elif job["what"] == "open":
         from sharpen.runs.manifest import read_manifest

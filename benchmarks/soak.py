@@ -34,10 +34,10 @@ def readings(steps: int, *, smoke: bool) -> dict[str, list[float]]:
     from sharpen.verbs.progress import Silent
 
     class Watch(Silent):
-        """Reads this process after every learn step."""
+        """Reads this process in every step, when its attempts were judged."""
 
         def metrics(self, row: Mapping[str, Any]) -> None:
-            if row.get("name") == "learn":
+            if row.get("name") == "score":
                 pages = int(Path("/proc/self/statm").read_text().split()[1])
                 told["rss_mib"].append(round(pages * os.sysconf("SC_PAGE_SIZE") / 2**20, 3))
                 told["files"].append(len(os.listdir("/proc/self/fd")))

@@ -127,7 +127,7 @@ def signals(policy: Any, job: Job) -> Work:
 
 # learning -----------------------------------------------------------------------------------------
 def learnt(policy: Any, job: Job, off: Callable[[], Any], **config: Any) -> Work:
-    """The losses of a learn step; ``off`` is a context in which the technique is not used."""
+    """Losses and gradient norms of a learn step; in the context ``off`` the technique is not used."""
     from sharpen.learn.sft import SFT
 
     rows = w4_sft.rows_of(job)
@@ -135,7 +135,7 @@ def learnt(policy: Any, job: Job, off: Callable[[], Any], **config: Any) -> Work
     def work(on: bool) -> np.ndarray:
         with nullcontext() if on else off():
             _, metrics = w4_sft.trained({**job, **config}, rows, SFT(), policy=policy)
-        return np.array([m["loss"] for m in metrics])
+        return np.array([m[name] for m in metrics for name in ("loss", "grad_norm")])
 
     return work
 
@@ -243,8 +243,10 @@ def job(name: str, smoke: bool) -> Job:
         given["max_new_tokens"] = 6 if smoke else 32
     if name == "refill":
         given["batch"] = 2 if smoke else 32
-    learning = w4_sft.job(smoke, 0, 5 if smoke else 20)
-    return {**{k: learning[k] for k in ("examples", "batch_rows", "tokens_per_microbatch", "lr")}, **given}
+    examples = w4_sft.job(smoke, 0, 5 if smoke else 20)["examples"]
+    # so small a learning rate that rounding does not grow from update to update
+    learning = {"examples": examples, "batch_rows": 2 if smoke else w4_sft.BATCH, "lr": 1e-7}
+    return {**learning, "tokens_per_microbatch": 4096, **given}
 
 
 def main(job: Job) -> dict[str, Any]:

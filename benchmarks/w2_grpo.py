@@ -72,7 +72,7 @@ def main(job: Job) -> dict[str, Any]:
     from sharpen.sample.policy import load_policy
 
     policy, engine = load_policy(job["model"]), NativeEngine()
-    step(policy, engine, warm(job))
+    step(policy, engine, {**warm(job), "drop_dead": False})
     return {**step(policy, engine, job), "exact": engine.exact}
 
 

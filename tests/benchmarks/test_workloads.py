@@ -108,11 +108,11 @@ def test_pairs_end_and_fit():
 
 
 def test_a_group_without_anything_to_compare_is_learnt_from_only_where_asked():
-    given = job("W2")
+    given = job("W2", samples=6)
     everything = w2_grpo.main(given)["work"]["rows"]
-    live = w2_grpo.main({**given, "drop_dead": True, "prompts": given["prompts"] * 4})["work"]["rows"]
+    live = w2_grpo.main({**given, "drop_dead": True})["work"]["rows"]
     assert everything == len(given["prompts"]) * given["samples"]
-    assert live < 4 * everything
+    assert 0 < live < everything
 
 
 def test_half_of_the_latex_answers_are_wrong_and_every_kind_is_there():
