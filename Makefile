@@ -4,7 +4,7 @@ BIN := .venv/bin
 # Libraries that we meet at their own door, each tested in an environment of its own: .venv-trl, ...
 OUTSIDE := trl verifiers inspect games vllm
 
-.PHONY: demo install test lint clean docs docs-serve
+.PHONY: demo install test lint clean docs docs-serve bench
 .PHONY: test-outside $(OUTSIDE:%=test-outside-%) $(OUTSIDE:%=install-%)
 
 demo: install
@@ -49,6 +49,10 @@ PINNED = --constraint constraints.txt
 	.venv-$*/bin/python -m pip install --quiet $(PINNED) $(WANTED) pytest hypothesis
 	$(if $(UNWANTED),.venv-$*/bin/python -m pip uninstall --quiet --yes $(UNWANTED))
 	@touch $@
+
+# speed beside the peers, nothing else running: docs/performance.md
+bench: install install-trl install-vllm
+	$(BIN)/python benchmarks/bench.py
 
 lint: install
 	$(BIN)/ruff check .

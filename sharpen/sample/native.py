@@ -66,6 +66,7 @@ class NativeEngine:
         refill: let waiting requests take the slots of finished ones; else a batch ends before the next
             begins.
         compact: let the last row fill a hole; else finished rows are computed on and ignored.
+        share: prefill a prompt once for all its samples; else for each of them.
 
     Attributes:
         fill: how full its batches were so far.
@@ -73,8 +74,8 @@ class NativeEngine:
 
     rounding = None
 
-    def __init__(self, *, refill: bool = True, compact: bool = True) -> None:
-        self._refill, self._compact = refill, compact
+    def __init__(self, *, refill: bool = True, compact: bool = True, share: bool = True) -> None:
+        self._refill, self._compact, self._share = refill, compact, share
         self.fill = Fill()
         self._trusted: set[type[PreTrainedModel]] = set()
 
@@ -106,7 +107,7 @@ class NativeEngine:
         results: list[Completion | None] = [None] * len(requests)
         done = 0
         with Hooks(module, policy.steering) as hooks:
-            prompts = _Prompts(module, requests, hooks)
+            prompts = _Prompts(module, requests, hooks, share=self._share)
             while waiting or rows.used:
                 if waiting and (self._refill or not rows.used):
                     _admit(waiting, rows, cache, prompts)
@@ -177,11 +178,13 @@ class NativeEngine:
 class _Prompts:
     """Prefills each distinct prompt once and forgets it when its last request has entered."""
 
-    def __init__(self, module: PreTrainedModel, requests: Sequence[Request], hooks: Hooks) -> None:
+    def __init__(
+        self, module: PreTrainedModel, requests: Sequence[Request], hooks: Hooks, *, share: bool
+    ) -> None:
         self._module, self._hooks = module, hooks
         # all but the last token, which goes through the decode loop
         self._tokens = [r.tokens[:-1] for r in requests]
-        self._keys = [t.tobytes() for t in self._tokens]
+        self._keys = [t.tobytes() if share else b"%d" % i for i, t in enumerate(self._tokens)]
         self._left = Counter(self._keys)
         self._ready: dict[bytes, Prefix] = {}
 

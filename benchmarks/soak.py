@@ -1,0 +1,107 @@
+"""Does anything leak? ``python benchmarks/soak.py [--steps 500] [--smoke]``: sample, score and learn over and
+over.
+
+Each step is one of a real run: rollouts, verdicts, a journaled learn step with its checkpoint, of which only
+the last is kept. Memory and open files are read after every step. Kept where the slope of memory over the
+second half is within the noise of its readings and the number of open files stays the same.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import sys
+import tempfile
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).resolve().parent.parent
+sys.path[:0] = [str(ROOT / "benchmarks"), str(ROOT / "experiments")]
+
+import numpy as np  # noqa: E402
+from measuring import HERE  # noqa: E402
+
+RESULT = HERE / "results" / "soak.json"
+
+
+def readings(steps: int, *, smoke: bool) -> dict[str, list[float]]:
+    """Resident memory (MiB) and open files after each step of a GRPO run on the shipped model."""
+    from sharpen.recipes.execute import execute
+    from sharpen.recipes.grpo import Settings
+    from sharpen.runs.config import load
+    from sharpen.verbs.progress import Silent
+
+    class Watch(Silent):
+        """Reads this process in every step, when its attempts were judged."""
+
+        def metrics(self, row: Mapping[str, Any]) -> None:
+            if row.get("name") == "score":
+                pages = int(Path("/proc/self/statm").read_text().split()[1])
+                told["rss_mib"].append(round(pages * os.sysconf("SC_PAGE_SIZE") / 2**20, 3))
+                told["files"].append(len(os.listdir("/proc/self/fd")))
+
+    told: dict[str, list[float]] = {"rss_mib": [], "files": []}
+    size = ("queries=4", "samples=2", "max_new_tokens=12") if smoke else ("queries=8", "samples=4")
+    own = ("model=nano", f"rounds={steps}", f"measure_every={steps + 1}", "keep=last", "held_out=4",
+           "held_out_sampled=2", "held_out_samples=2")  # fmt: skip
+    with tempfile.TemporaryDirectory(prefix="soak-") as folder:
+        execute("grpo", load(Settings, overrides=(*own, *size)), Path(folder) / "run", progress=Watch())
+    return told
+
+
+def slope(values: Sequence[float]) -> tuple[float, float]:
+    """MiB a step over the second half, and its standard error, by least squares."""
+    half = np.array(values[len(values) // 2 :])
+    steps = np.arange(len(half)) - (len(half) - 1) / 2
+    per_step = float((steps * half).sum() / (steps**2).sum())
+    rest = half - half.mean() - per_step * steps
+    error = float(np.sqrt((rest**2).sum() / max(1, len(half) - 2) / (steps**2).sum()))
+    return per_step, error
+
+
+def verdict(told: dict[str, list[float]]) -> dict[str, Any]:
+    """Slope, its error and whether both are as they should be.
+
+    Readings follow each other, so the error is understated: the noise is also taken as the spread of the
+    readings over the steps that were looked at.
+    """
+    per_step, error = slope(told["rss_mib"])
+    half = told["rss_mib"][len(told["rss_mib"]) // 2 :]
+    noise = max(2 * error, float(np.std(half)) / len(half))
+    files = set(told["files"][len(told["files"]) // 2 :])
+    return {
+        "steps": len(told["rss_mib"]),
+        "mib_a_step": per_step,
+        "noise": noise,
+        "flat": per_step <= noise,
+        "files": sorted(files),
+        "constant": len(files) == 1,
+    }
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Command line."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--steps", type=int, default=500)
+    parser.add_argument("--smoke", action="store_true", help="few and small steps; nothing is kept")
+    args = parser.parse_args(argv)
+    from sharpen.cli.threads import limit
+
+    limit(None)
+    told = readings(8 if args.smoke else args.steps, smoke=args.smoke)
+    found = verdict(told)
+    print(json.dumps(found, indent=1))
+    if not args.smoke:
+        from bench import head
+
+        kept = {**head("python benchmarks/soak.py", 1), **found, **told}
+        RESULT.write_text(json.dumps(kept) + "\n", "utf-8")
+    return 0 if args.smoke or (found["flat"] and found["constant"]) else 1
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

@@ -1,0 +1,301 @@
+"""Write the measured tables into ``docs/performance.md``: ``python benchmarks/speed_tables.py [--check]``.
+
+Reads ``results/*.json``; ``--check`` changes nothing and exits 1 where the page is not up to date.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Callable, Sequence
+from functools import partial
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+sys.path[:0] = [str(ROOT / "benchmarks"), str(ROOT / "experiments")]
+
+from measuring import HERE, MOST_LOAD, OURS, Json, Summary, rate, ratios, summary  # noqa: E402
+from regions import from_result, markdown, read, unmeasured, update  # noqa: E402
+
+RESULTS = HERE / "results"
+PAGE = ROOT / "docs" / "performance.md"
+KEYS = ("W1", "W1b", "W2", "W3", "W3v", "W4", "W5", "W6", "W7", "W7l", "W8")
+APART = ("W6",)
+SIDE_BY_SIDE = "make bench"
+
+
+def span(at: Summary, digits: int = 2) -> str:
+    """Median and range."""
+    return f"{at.median:,.{digits}f} ({at.low:,.{digits}f} to {at.high:,.{digits}f})"
+
+
+def figures(value: float) -> int:
+    """Decimal places that leave about three figures."""
+    return 0 if value >= 100 else 1 if value >= 10 else 2 if value >= 1 else 4
+
+
+def conditions(found: Json) -> str:
+    """The command, the day and the machine."""
+    machine, threads = found["machine"], found["threads"]
+    libraries = ", ".join(f"{n} {machine['versions'][n]}" for n in ("torch", "transformers"))
+    busy = found["load"] > MOST_LOAD
+    noise = f" **The machine was not quiet (load {found['load']} a core).**" if busy else ""
+    return (
+        f"`{found['command']}`, {found['date']}, {threads} threads a process, {machine['cpu']}, "
+        f"{machine['cores']} cores, {machine['memory_gib']:g} GiB, {libraries}.{noise}"
+    )
+
+
+# side by side -------------------------------------------------------------------------------------
+def speed() -> str:
+    """Every workload against every peer."""
+    heads = [
+        "",
+        "workload",
+        "peer",
+        "unit",
+        "ours a second",
+        "peer a second",
+        "ours / peer",
+        "wanted",
+        "reached",
+    ]
+    rows: list[list[str]] = []
+    told: list[str] = []
+    for key in KEYS:
+        found = read(RESULTS / f"{key}.json")
+        if found is None:
+            command = f"python benchmarks/bench.py --only {key}" if key in APART else SIDE_BY_SIDE
+            rows.append([key, unmeasured(command), *[""] * 7])
+            continue
+        rows += [compared(key, found, peer) for peer in found["repeats"][0] if peer != OURS]
+        told.append(conditions(found))
+    notes = "\n".join(f"- {line}" for line in dict.fromkeys(told))
+    return markdown(heads, rows, left=4) + (f"\n\n{notes}" if notes else "")
+
+
+def compared(key: str, found: Json, peer: str) -> list[str]:
+    """One line of the table."""
+    runs = found["repeats"]
+    ours, theirs = ([r[name] for r in runs] for name in (OURS, peer))
+    own, other = (summary([rate(r) for r in side]) for side in (ours, theirs))
+    times = summary(ratios(ours, theirs))
+    wanted = found["targets"].get(peer)
+    reached = "" if wanted is None else "yes" if times.median >= wanted else "**no**"
+    return [
+        key,
+        found["title"],
+        peer,
+        ours[0]["unit"],
+        span(own, figures(own.median)),
+        span(other, figures(other.median)),
+        f"{span(times)}, n={times.n}",
+        "" if wanted is None else f"{wanted:g}",
+        reached,
+    ]
+
+
+def memory() -> str:
+    """Peak memory of each side, and what our sides spent their time on."""
+    rows = []
+    for key in KEYS:
+        found = read(RESULTS / f"{key}.json")
+        if found is not None:
+            for name in found["repeats"][0]:
+                at = summary([r[name]["peak_mib"] for r in found["repeats"]])
+                rows.append([key, name, span(at, 0)])
+    return markdown(["", "side", "peak memory, MiB"], rows, left=2) if rows else unmeasured(SIDE_BY_SIDE)
+
+
+def parts(key: str) -> str:
+    """Shares of our side's time by part, where it tells them."""
+
+    def write(found: Json) -> str:
+        runs = [r[OURS]["parts"] for r in found["repeats"]]
+        rows = []
+        for name in runs[0]:
+            at = summary([100 * r[name] / sum(r.values()) for r in runs])
+            rows.append([name, span(at, 1)])
+        return markdown(["part", "share of our time, %"], rows)
+
+    return from_result(RESULTS / f"{key}.json", SIDE_BY_SIDE, write)
+
+
+def disagreements(found: Json) -> str:
+    """Errors of each side, and where the two verifiers differ."""
+    rows = []
+    for name in found["repeats"][0]:
+        errors = [r[name]["errors"] for r in found["repeats"]]
+        total = sum(r[name]["work"]["answers"] for r in found["repeats"])
+        sums = {k: sum(e[k] for e in errors) for k in errors[0]}
+        rows.append([name, f"{total:,}", *(f"{sums[k]:,}" for k in ("accepted", "refused", "unknown"))])
+    table = markdown(["side", "answers", "wrong ones accepted", "right ones refused", "no verdict"], rows)
+    differ = found["disagreements"]
+    shown = [
+        [f"`{g}`", f"`{a}`", "yes" if equal else "no", verdict(ours), verdict(theirs)]
+        for g, a, equal, ours, theirs in differ[:10]
+    ]
+    told = f"{len(differ):,} answers are judged differently"
+    if not shown:
+        return f"{table}\n\n{told}."
+    listed = markdown(["gold", "answer", "equal", "ours", "theirs"], shown, left=5)
+    return f"{table}\n\n{told}; the result file has all of them, these are the first:\n\n{listed}"
+
+
+def verdict(mark: str) -> str:
+    """A verdict in words."""
+    return {"1": "right", "0": "wrong", "?": "none"}[mark]
+
+
+# ours alone ---------------------------------------------------------------------------------------
+def roofline(found: Json) -> str:
+    """Shares of the measured ceiling."""
+    rows = []
+    for part, aim in (("sampling", 50), ("learning", 80)):
+        own = [r[part] for r in found["repeats"]]
+        share = summary([100 * r["share"] for r in own])
+        rows.append(
+            [
+                part,
+                span(summary([r["tokens_per_second"] for r in own]), 0),
+                span(summary([r["gflops"] for r in own]), 1),
+                span(share, 1),
+                f"{aim}",
+                "yes" if share.median >= aim else "**no**",
+            ]
+        )
+    best = span(summary([r["ceiling"] for r in found["repeats"]]), 0)
+    heads = ["", "tokens a second", "GFLOPS", "share of the ceiling, %", "aim, %", "reached"]
+    return f"{markdown(heads, rows)}\n\nThe ceiling: {best} GFLOPS. {conditions(found)}"
+
+
+def techniques(found: Json) -> str:
+    """Each alone, on against off."""
+    rows = []
+    for name, run in found["techniques"].items():
+        gain = summary([b / a for a, b in zip(run["on"], run["off"], strict=True)])
+        differ = run["largest_difference"]
+        same = "the same bits" if differ == 0 else f"within {differ:.1g}"
+        rows.append([name, span(gain), same if run["kept"] else f"**differ by {differ:.1g}**"])
+    return f"{markdown(['technique', 'times as fast as without', 'results'], rows)}\n\n{conditions(found)}"
+
+
+def growth(found: Json) -> str:
+    """Seconds, memory and the exponent along each axis."""
+    rows = []
+    for name, axis in found["growth"].items():
+        kind, _, along = name.partition("/")
+        sizes = ", ".join(f"{p['size']:,}" for p in axis["points"])
+        seconds = ", ".join(f"{p['seconds']:.2f}" for p in axis["points"])
+        peaks = ", ".join(f"{p['peak_mib']:,.0f}" for p in axis["points"])
+        rows.append([kind, along, sizes, seconds, peaks, f"{axis['exponent']:.2f}"])
+    heads = ["", "along", "sizes", "seconds", "peak MiB", "exponent"]
+    return f"{markdown(heads, rows, left=2)}\n\n{conditions(found)}"
+
+
+def million(found: Json) -> str:
+    """Reading a large run."""
+    rows = []
+    for what, most in found["limits"].items():
+        at = summary([r["seconds"] for r in found[what]])
+        peak = max(r["peak_mib"] for r in found[what])
+        rows.append([what, span(at), f"{most:g}", f"{peak:,.0f}", "yes" if at.high <= most else "**no**"])
+    heads = ["", "seconds", "at most", "peak MiB", "kept"]
+    reads = max(r["token_reads"] for r in found["replay"])
+    told = f"{found['rollouts']:,} rollouts; the replay read columns of tokens {reads} times."
+    return f"{markdown(heads, rows)}\n\n{told} {conditions(found)}"
+
+
+def startup(found: Json) -> str:
+    """What is waited for."""
+    rows = []
+    for name, seconds in found["commands"].items():
+        at, most = summary(seconds), found["limits"].get(name)
+        kept = "" if most is None else "yes" if at.median <= most else "**no**"
+        rows.append([f"`{name}`", span(at), "" if most is None else f"{most:g}", kept])
+    return f"{markdown(['', 'seconds', 'at most', 'kept'], rows)}\n\n{conditions(found)}"
+
+
+def ledger(found: Json) -> str:
+    """Where a default run's time goes."""
+    runs = [r[OURS] for r in found["repeats"]]
+    verbs = sorted({v for r in runs for v in r["ledger"]}, key=lambda v: -runs[0]["ledger"].get(v, 0.0))
+    rows = []
+    for verb in verbs:
+        spent = [r["ledger"].get(verb, 0.0) for r in runs]
+        share = summary([100 * s / r["seconds"] for s, r in zip(spent, runs, strict=True)])
+        rows.append([verb, span(summary(spent), 1), span(share, 1)])
+    rest = [r["seconds"] - sum(r["ledger"].values()) for r in runs]
+    share = summary([100 * s / r["seconds"] for s, r in zip(rest, runs, strict=True)])
+    rows.append(["start, imports, the rest", span(summary(rest), 1), span(share, 1)])
+    return markdown(["", "seconds", "share, %"], rows)
+
+
+def tuning(found: Json) -> str:
+    """What the peers' choices gave."""
+    rows = [
+        [
+            row["workload"],
+            row["peer"],
+            ", ".join(f"{k}={v}" for k, v in row["choice"].items()),
+            f"{row['rate']:,.{figures(row['rate'])}f} {row['unit']}/s",
+            "taken" if found["best"][label] == row["choice"] else "",
+        ]
+        for label, choices in found["table"].items()
+        for row in choices
+    ]
+    return f"{markdown(['', 'peer', 'choice', 'rate', ''], rows, left=3)}\n\n{conditions(found)}"
+
+
+def soak(found: Json) -> str:
+    """Whether anything leaked."""
+    flat = "flat" if found["flat"] else "**growing**"
+    files = "constant" if found["constant"] else "**not constant**"
+    return (
+        f"{found['steps']} steps: memory is {flat} ({found['mib_a_step']:+.4f} MiB a step over the second "
+        f"half, noise {found['noise']:.4f}), the number of open files {files} "
+        f"({', '.join(map(str, found['files']))}). "
+        f"{conditions(found)}"
+    )
+
+
+def alone(name: str, write: Callable[[Json], str], command: str = SIDE_BY_SIDE) -> Callable[[], str]:
+    """A region that one result file fills."""
+    return lambda: from_result(RESULTS / f"{name}.json", command, write)
+
+
+REGIONS: dict[str, Callable[[], str]] = {
+    "speed": speed,
+    "memory": memory,
+    "grpo-parts": partial(parts, "W2"),
+    "dpo-parts": partial(parts, "W5"),
+    "numeric": alone("W7", disagreements),
+    "latex": alone("W7l", disagreements),
+    "roofline": alone("roofline", roofline),
+    "techniques": alone("techniques", techniques),
+    "growth": alone("growth", growth),
+    "million": alone("million", million),
+    "startup": alone("startup", startup),
+    "ledger": alone("W6", ledger, "python benchmarks/bench.py --only W6"),
+    "tuning": alone("tuning", tuning, "python benchmarks/bench.py --tune"),
+    "soak": alone("soak", soak, "python benchmarks/soak.py"),
+}
+
+
+def region(name: str) -> str:
+    """A region's text."""
+    return REGIONS[name]()
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Command line."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--check", action="store_true", help="only say whether the page is up to date")
+    args = parser.parse_args(argv)
+    same = update(PAGE, region, check=args.check)
+    print(f"{PAGE.relative_to(ROOT)}: {'up to date' if same else 'out of date' if args.check else 'written'}")
+    return 1 if args.check and not same else 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
