@@ -1,4 +1,4 @@
-"""The verbs that show runs on a page, ``report`` and ``studio``, and ``replay``, which samples an attempt again."""
+"""The verbs that show runs on a page, ``report`` and ``studio``, and ``replay``: an attempt sampled again."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def report(argv: Sequence[str]) -> int:
     """``sharpen report RUN ...``."""
     parser = Parser("report", "Runs as one HTML file that opens offline: curves, cost, warnings, rollouts.")
     parser.add_argument("runs", nargs="*", metavar="RUN", help="runs, or folders of several seeds")
-    parser.add_argument("--out", metavar="FILE", type=Path, help="the file (default: RUN/../RUN.html)")
+    parser.add_argument("--out", metavar="FILE", type=Path, help="the file (default: runs/NAME.html)")
     parser.add_argument(
         "--rollouts", type=whole, default=ROLLOUTS, metavar="N",
         help=f"rollouts of each run that it holds, in whole groups (default: {ROLLOUTS})",
@@ -32,7 +32,10 @@ def report(argv: Sequence[str]) -> int:
         raise SharpenError("report: name one run or more")
     folders = list(dict.fromkeys(find_run(r) for r in args.runs))
     first = folders[0].resolve()
-    out = args.out or Path(RUNS if RUNS.is_dir() else ".") / f"{'-'.join(f.resolve().name for f in folders)[:80]}.html"
+    out = (
+        args.out
+        or Path(RUNS if RUNS.is_dir() else ".") / f"{'-'.join(f.resolve().name for f in folders)[:80]}.html"
+    )
     if out.suffix.lower() not in (".html", ".htm"):
         raise SharpenError(f"--out {out}: only .html is written")
     if out.resolve().is_relative_to(first):
@@ -50,17 +53,28 @@ def report(argv: Sequence[str]) -> int:
 
     of = told["rollouts_of"]
     shown = f"{told['rollouts']:,} of {of:,}" if of != told["rollouts"] else f"all {of:,}"
-    lines = {"report": told["file"], "size": size(told["bytes"]), "runs": len(told["runs"]), "rollouts": shown}
+    lines = {
+        "report": told["file"],
+        "size": size(told["bytes"]),
+        "runs": len(told["runs"]),
+        "rollouts": shown,
+    }
     show(sys.stdout, settings_lines(lines))
     return 0
 
 
 def studio(argv: Sequence[str]) -> int:
     """``sharpen studio [FOLDER]``; until Ctrl-C."""
-    parser = Parser("studio", "The runs below a folder as a local page, live. It reads runs and writes nothing.")
+    parser = Parser(
+        "studio", "The runs below a folder as a local page, live. It reads runs and writes nothing."
+    )
     parser.add_argument("folder", nargs="?", metavar="FOLDER", default=str(RUNS), help=f"default: {RUNS}")
     parser.add_argument(
-        "--port", type=whole, default=PORT, metavar="N", help=f"on loopback (default: {PORT}; 0: any free one)"
+        "--port",
+        type=whole,
+        default=PORT,
+        metavar="N",
+        help=f"on loopback (default: {PORT}; 0: any free one)",
     )
     parser.add_argument("--no-open", action="store_true", help="do not open a browser")
     args = parser.read(argv)
@@ -70,7 +84,9 @@ def studio(argv: Sequence[str]) -> int:
     from sharpen.studio.server import serve
 
     def told(address: str) -> None:
-        print(f"studio  {address}\n        for you alone: the address holds a token; Ctrl-C ends it", flush=True)
+        print(
+            f"studio  {address}\n        for you alone: the address holds a token; Ctrl-C ends it", flush=True
+        )
         if not args.no_open:
             import webbrowser
 

@@ -1,4 +1,4 @@
-"""Which episodes a report shows: whole groups, the same questions in every step and run, so many and no more."""
+"""Which episodes a report shows: whole groups, the same questions in every step and run, within bounds."""
 
 from __future__ import annotations
 

@@ -31,13 +31,34 @@ SECTIONS = {
 ACCURACY = ("accuracy_greedy", "accuracy_t1")
 _EXPLORATION = [
     re.compile(p)
-    for p in (r"pass_at_\d+", r"pass_at_\d+_\d+", r"reward_at_\d+_\d+", r"best_of_\d+", "distinct_equations",
-              "distinct_texts", "unique_correct", "entropy", "certainty", "length", "length_greedy", "truncated_share")
-]  # fmt: skip
+    for p in (
+        r"pass_at_\d+",
+        r"pass_at_\d+_\d+",
+        r"reward_at_\d+_\d+",
+        r"best_of_\d+",
+        "distinct_equations",
+        "distinct_texts",
+        "unique_correct",
+        "entropy",
+        "certainty",
+        "length",
+        "length_greedy",
+        "truncated_share",
+    )
+]
 """In the order shown."""
 _GRADIENT = ("ratio_mean", "ratio_max", "ess", "clip_share", "approx_kl", "kl", "entropy")
-_TRAINING = ("reward_mean", "correct_share", "mixed_share", "all_right_share", "all_wrong_share", "distinct_texts",
-             "entropy", "length", "unknown_share")  # fmt: skip
+_TRAINING = (
+    "reward_mean",
+    "correct_share",
+    "mixed_share",
+    "all_right_share",
+    "all_wrong_share",
+    "distinct_texts",
+    "entropy",
+    "length",
+    "unknown_share",
+)
 _LEARNING = ("loss", "grad_norm", "lr", "rows", "selection_kept", "selection_accuracy")
 _SHARES = re.compile(r".+/(won|drawn|lost|invalid)|illegal")
 _SELF_PLAY = re.compile(r"return_\d+|baseline/.+|invalid_share|length|entropy|moves")
@@ -68,12 +89,12 @@ _ABOUT = {
 
 
 def charts(rows: Iterable[Row]) -> list[dict[str, Any]]:
-    """One dict a measure of a row's name: ``id``, ``section``, ``main`` (worth showing at once), ``name``,
+    """One dict a measure of a row's name: ``id``, ``section``, ``main`` (is shown at once), ``name``,
     ``measure``, ``title``, ``unit``, ``share``, ``about``, ``x`` and ``series``.
 
-    A series is ``{"label", "points"}``; a point ``[x, value, low, high]``, low and high None where there is no
-    interval. Rows that share a round are told apart by their texts (``on=seen``). Numbers without a round have
-    no curve.
+    A series is ``{"label", "points"}``; a point ``[x, value, low, high]``, low and high None where there is
+    no interval. Rows that share a round are told apart by their texts (``on=seen``). Without a round
+    there is no curve.
     """
     by_name: dict[str, list[Row]] = {}
     for row in rows:
@@ -175,7 +196,9 @@ def apart(rows: Sequence[Row]) -> list[str]:
 
     A field whose values each belong to one round says which round it is, and splits nothing.
     """
-    fields = dict.fromkeys(k for r in rows for k, v in r.items() if isinstance(v, str) and k not in ("key", "name"))
+    fields = dict.fromkeys(
+        k for r in rows for k, v in r.items() if isinstance(v, str) and k not in ("key", "name")
+    )
     if len({r["round"] for r in rows}) == len(rows):
         return []
     kept = []
@@ -210,7 +233,7 @@ def _losses(name: str, rows: Sequence[Row]) -> list[dict[str, Any]]:
 
 
 def statuses(rows: Iterable[Row]) -> list[dict[str, Any]]:
-    """How judging went, a dict a row that tells it: ``name``, ``round`` and ``shares`` by status above 0."""
+    """How judging went, a dict a row that tells it: ``name``, ``round``, and ``shares`` above 0 by status."""
     out = []
     for row in rows:
         found = {k.removeprefix("status_"): float(v) for k, v in row.items() if k.startswith("status_") and v}
@@ -221,7 +244,7 @@ def statuses(rows: Iterable[Row]) -> list[dict[str, Any]]:
 
 
 def searches(rows: Iterable[Row]) -> list[dict[str, Any]]:
-    """What a balance search weighed: ``round``, ``cells`` (temperature, threshold, balance), what it chose."""
+    """What a balance search weighed: ``round``, ``cells`` (temperature, threshold, balance), its choice."""
     return [
         {
             "round": row["round"],

@@ -16,19 +16,24 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from sharpen.runs import parts as unit
 from sharpen.runs.manifest import Manifest
 from sharpen.runs.step import ROLLOUTS, slug_of
-from sharpen.runs import parts as unit
 from sharpen.score.table import LIGHT
 from sharpen.studio.overview import round_of, verb_of
 from sharpen.studio.pieces import Pieces
 
 EPISODES, VERDICTS, PLAYS, OTHER = "episodes", "verdicts", "plays", "other"
-_KINDS = {"sample": (EPISODES,), "score": (VERDICTS,), "solve": (EPISODES, EPISODES), "play": (EPISODES, VERDICTS, PLAYS),
-          "measure": (OTHER,), "annotate": (OTHER,), "weigh": (OTHER,), "value": (OTHER,)}  # fmt: skip
+_KINDS = {
+    "sample": (EPISODES,),
+    "score": (VERDICTS,),
+    "solve": (EPISODES, EPISODES),
+    "play": (EPISODES, VERDICTS, PLAYS),
+    **dict.fromkeys(("measure", "annotate", "weigh", "value"), (OTHER,)),
+}
 """What a verb's unit files hold, in turn; others are looked at."""
 SIGNALS = {"lp": "raw_logprob", "en": "entropy", "ce": "certainty"}
-"""A page's name of a per-token signal, and the stored column. Numbers go to the page times 100, as integers."""
+"""A page's name of a per-token signal, and the stored column. They go to the page in hundredths."""
 VERDICT = ("score", "status", "correct", "by", "on", "detail", "parts", "steps")
 
 
@@ -73,8 +78,10 @@ def sampled_steps(manifest: Manifest) -> list[Sampled]:
     for key, files in kinds.items():
         if files[EPISODES] or files[PLAYS]:
             line = manifest.steps[key]
-            found = [tuple(p) for p in (files[EPISODES], judged.get(key, ()), files[PLAYS])]
-            out.append(Sampled(key, line["name"], round_of(key), *found, _about(line["inputs"])))
+            kept = (files[EPISODES], judged.get(key, ()), files[PLAYS])
+            parts, verdicts_on, plays = (tuple(p) for p in kept)
+            about = _about(line["inputs"])
+            out.append(Sampled(key, line["name"], round_of(key), parts, verdicts_on, plays, about))
     return out
 
 
@@ -134,7 +141,7 @@ def where(path: Path, column: str, wanted: Set[str]) -> list[int]:
 
 # rows -------------------------------------------------------------------------------------------
 def light(step: Sampled, start: int, n: int) -> list[dict[str, Any]]:
-    """Rows ``start`` to ``start + n`` of a step in their stored order, without tokens, with their verdicts."""
+    """Rows ``start`` to ``start + n`` of a step as they are stored, without tokens, with their verdicts."""
     rows: list[dict[str, Any]] = []
     for path in step.parts:
         if len(rows) >= n:
@@ -183,10 +190,17 @@ def verdicts(step: Sampled, keys: Iterable[str]) -> dict[str, list[dict[str, Any
 def _verdict(row: Mapping[str, Any]) -> dict[str, Any]:
     told = {k: row.get(k) for k in ("status", "correct", "by", "on", "detail")}
     parts = {k: _number(v) for k, v in row.get("parts") or ()}
-    return {**told, "score": _number(row.get("score")), "parts": parts, "steps": [_number(v) for v in row.get("steps") or ()]}
+    return {
+        **told,
+        "score": _number(row.get("score")),
+        "parts": parts,
+        "steps": [_number(v) for v in row.get("steps") or ()],
+    }
 
 
-def whole(step: Sampled, pieces: Pieces, *, tasks: Sequence[str] = (), keys: Sequence[str] = ()) -> list[dict[str, Any]]:
+def whole(
+    step: Sampled, pieces: Pieces, *, tasks: Sequence[str] = (), keys: Sequence[str] = ()
+) -> list[dict[str, Any]]:
     """Episodes with their tokens, of these tasks or with these keys, in stored order; see ``told``."""
     wanted = set(tasks or keys)
     column = "task_id" if tasks else "key"

@@ -76,11 +76,14 @@ class Folder:
         return now, manifest
 
     def states(self) -> dict[str, Any]:
-        """``runs``: how far each is, see ``overview.state``, with ``stamp``, and ``doing`` while it is live; and
-        ``groups``: several seeds of one run."""
+        """``runs``: how far each is, see ``overview.state``, with ``stamp``, and ``doing`` while it is live;
+        and ``groups``: several seeds of one run."""
         runs = self.runs()
         names = {path: name for name, path in runs.items()}
-        return {"runs": [self._state(name, path) for name, path in runs.items()], "groups": list(self._groups(names))}
+        return {
+            "runs": [self._state(name, path) for name, path in runs.items()],
+            "groups": list(self._groups(names)),
+        }
 
     def _state(self, name: str, folder: Path) -> dict[str, Any]:
         now = stamp(folder)
@@ -122,8 +125,8 @@ def stamp(folder: Path) -> Stamp:
 
 
 def unfinished(manifest: Manifest) -> dict[str, Any] | None:
-    """The step that a live run is at: ``step`` (as a file name) and how many ``units`` it has stored; None where
-    none is stored yet."""
+    """The step that a live run is at: ``step`` (as a file name) and how many ``units`` it has stored; None
+    where none is stored yet."""
     done = {slug_of(key) for key in manifest.steps}
     places = (manifest.folder / ROLLOUTS).glob("*")
     for place in sorted(p for p in places if p.is_dir() and p.name not in done):

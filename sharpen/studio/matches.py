@@ -37,9 +37,7 @@ def read_plays(paths: Sequence[Path], start: int, n: int) -> list[dict[str, Any]
     return found
 
 
-def some_plays(
-    paths: Sequence[Path], key: str, round_: int, n: int, start: int = 0
-) -> list[dict[str, Any]]:
+def some_plays(paths: Sequence[Path], key: str, round_: int, n: int, start: int = 0) -> list[dict[str, Any]]:
     """Plays as a page shows them: each with its ``step``, ``round`` and number ``i`` in the step."""
     return [
         {"step": key, "round": round_, "i": start + i, **play}

@@ -1,4 +1,4 @@
-"""A run as plain dicts for a page: what it gained, what it cost, how far it is, what looked wrong, its curves."""
+"""A run as plain dicts for a page: what it gained and cost, how far it is, what looked wrong, its curves."""
 
 from __future__ import annotations
 
@@ -35,8 +35,8 @@ _DRAWS = 2000
 """Bootstrap replicates of an interval in a curve."""
 
 CONTROLS = {
-    "shuffled": "control: rewards are shuffled within their round, so what is learnt has nothing to do with what "
-    "was right; a gain here is not the method's",
+    "shuffled": "control: rewards are shuffled within their round, so what is learnt has nothing to do with "
+    "what was right; a gain here is not the method's",
     "random": "control: attempts are drawn at random, right or wrong, as many as the method would select",
     "gold": "control: worked solutions are learnt instead of the model's own attempts",
 }
@@ -75,7 +75,9 @@ def state(folder: Path, manifest: Manifest, config: Mapping[str, Any]) -> dict[s
     live = is_locked(folder)
     control = str(config.get("control", "none"))
     told = "" if control == "none" else CONTROLS.get(control, f"control: {control}")
-    accuracy = [r["accuracy_greedy"] for r in manifest.metrics if r.get("name") == MAIN and "accuracy_greedy" in r]
+    accuracy = [
+        r["accuracy_greedy"] for r in manifest.metrics if r.get("name") == MAIN and "accuracy_greedy" in r
+    ]
     return {
         "recipe": recipe,
         "title": title,

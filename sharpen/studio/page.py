@@ -28,8 +28,8 @@ SCRIPTS = (
 # styles may stand in the page, as the charts set their own; nothing at all is loaded or sent from a report
 _COMMON = "default-src 'none'; base-uri 'none'; form-action 'none'; require-trusted-types-for 'script'"
 SERVED_POLICY = (
-    f"{_COMMON}; script-src 'self'; style-src 'self' 'unsafe-inline'; connect-src 'self'; img-src 'self' data:; "
-    "frame-ancestors 'none'"
+    f"{_COMMON}; script-src 'self'; style-src 'self' 'unsafe-inline'; connect-src 'self'; "
+    "img-src 'self' data:; frame-ancestors 'none'"
 )
 """Content-Security-Policy of the studio's pages."""
 
@@ -47,8 +47,8 @@ def embedded(value: Any) -> str:
 
 
 def standalone(title: str, data: Any) -> str:
-    """The page as one file that needs nothing else: it opens offline, and its policy lets only its own scripts
-    run, each by its hash."""
+    """The page as one file that needs nothing else: it opens offline, and its policy lets only its own
+    scripts run, each by its hash."""
     scripts = [asset(name) for name in SCRIPTS]
     hashes = " ".join(f"'sha256-{_sha256(s)}'" for s in scripts)
     policy = f"{_COMMON}; script-src {hashes}; style-src 'unsafe-inline'; img-src data:"

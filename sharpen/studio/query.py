@@ -1,4 +1,4 @@
-"""Rollouts of a run by what is asked of them: pages, filters, two rounds beside each other. Reads no tokens."""
+"""Rollouts of a run by what is asked of them: pages, filters, two rounds side by side. Reads no tokens."""
 
 from __future__ import annotations
 
@@ -57,7 +57,8 @@ def episodes(steps: Sequence[Sampled], want: Mapping[str, Any]) -> dict[str, Any
     found = connection.execute(f"select count(*) from rollouts {where}", arguments).fetchone()
     total = int(found[0]) if found else 0
     page = connection.execute(
-        f"select * from rollouts {where} order by {order} place, part, row limit {n} offset {start}", arguments
+        f"select * from rollouts {where} order by {order} place, part, row limit {n} offset {start}",
+        arguments,
     )
     rows = [listed(chosen[r["place"]], r, [r] if r["status"] is not None else []) for r in _dicts(page)]
     return {"rows": rows, "total": total, "shown": of, "of": of}
@@ -108,7 +109,8 @@ def joined(steps: Sequence[Sampled]) -> duckdb.DuckDBPyConnection:
         select e.key, p.step, p.round, e.task_id, e.sample, e.text, e.prefill, e.finish, e.n_sampled,
                e.mean_entropy, e.mean_certainty, v.correct, v.status, v.score, v."by", v.detail,
                p.place, p.part, e.file_row_number as row
-        from read_parquet({_list(p for p, *_ in parts)}, union_by_name=true, filename=true, file_row_number=true) e
+        from read_parquet({_list(p for p, *_ in parts)}, union_by_name=true, filename=true,
+                          file_row_number=true) e
         join parts p on e.filename = p.filename left join verdicts v on e.key = v.key""")
     return connection
 
@@ -117,8 +119,8 @@ def _verdicts(files: Sequence[str], *, last: bool) -> str:
     names = 'key, correct, status, score, "by", detail'
     if not files:
         return (
-            "select null::varchar as key, null::boolean as correct, null::varchar as status, null::double as score, "
-            'null::varchar as "by", null::varchar as detail where false'
+            "select null::varchar as key, null::boolean as correct, null::varchar as status, "
+            'null::double as score, null::varchar as "by", null::varchar as detail where false'
         )
     read = f"read_parquet({_list(files)}, union_by_name=true, filename=true)"
     if not last:
@@ -158,7 +160,8 @@ def difference(steps: Sequence[Sampled], a: str, b: str, want: Mapping[str, Any]
     start, n = max(int(want.get("offset") or 0), 0), min(max(int(want.get("limit") or 20), 1), MOST)
     where, arguments = ("where change = ?", [change]) if change else ("", [])
     page = connection.execute(
-        f"select * from pairs {where} order by change = 'right', change = 'wrong', part, row limit {n} offset {start}",
+        f"select * from pairs {where} order by change = 'right', change = 'wrong', part, row "
+        f"limit {n} offset {start}",
         arguments,
     )
     total = counts.get(change, 0) if change else sum(counts.values())

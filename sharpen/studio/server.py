@@ -1,7 +1,7 @@
 """``sharpen studio``: a local server that shows the runs below a folder. It listens on loopback alone.
 
-Every address begins with a token drawn at the start, which is compared in constant time; a request whose Host is
-not ours is refused, so that no other site can reach us under a name of its own.
+Every address begins with a token drawn at the start, which is compared in constant time; a request whose Host
+is not ours is refused, so that no other site can reach us under a name of its own.
 """
 
 from __future__ import annotations
@@ -93,7 +93,11 @@ class Studio:
     def steps(self, want: Mapping[str, Any]) -> dict[str, Any]:
         """The steps of a run that stored episodes."""
         steps = self._steps(_one(want, "run"))
-        told = [{"key": s.key, "name": s.name, "round": s.round, "rows": s.rows, **s.about} for s in steps if s.parts]
+        told = [
+            {"key": s.key, "name": s.name, "round": s.round, "rows": s.rows, **s.about}
+            for s in steps
+            if s.parts
+        ]
         return {"steps": told}
 
     def episodes(self, want: Mapping[str, Any]) -> dict[str, Any]:
@@ -106,7 +110,12 @@ class Studio:
         step = _step(sampled_steps(manifest), _one(want, "step"))
         found = whole(step, Pieces(manifest.folder, manifest.steps), tasks=[_one(want, "task")])
         more = max(len(found) - SIBLINGS, 0)
-        return {"rows": found[:SIBLINGS], "more": more, "about": step.about, "walk": _walk(step, str(want["task"]))}
+        return {
+            "rows": found[:SIBLINGS],
+            "more": more,
+            "about": step.about,
+            "walk": _walk(step, str(want["task"])),
+        }
 
     def plays(self, want: Mapping[str, Any]) -> dict[str, Any]:
         """A page of a run's games."""
@@ -149,11 +158,15 @@ class Studio:
         folder = self.folder.run(_one(want, "run")).resolve()
         command = [sys.executable, "-m", "sharpen", "replay", str(folder), "--json", "--", _one(want, "key")]
         try:
-            done = subprocess.run(command, capture_output=True, text=True, timeout=REPLAY_SECONDS, check=False)
+            done = subprocess.run(
+                command, capture_output=True, text=True, timeout=REPLAY_SECONDS, check=False
+            )
         except subprocess.TimeoutExpired:
             raise SharpenError(f"replay: stopped after {REPLAY_SECONDS} s") from None
         if done.returncode not in (0, 1) or not done.stdout.strip():
-            raise SharpenError((done.stderr.strip().splitlines() or ["replay failed"])[-1].removeprefix("sharpen: "))
+            raise SharpenError(
+                (done.stderr.strip().splitlines() or ["replay failed"])[-1].removeprefix("sharpen: ")
+            )
         return json.loads(done.stdout)
 
 
@@ -202,7 +215,6 @@ def application(root: Path, token: str, port: int) -> Starlette:
     try:
         from starlette.applications import Starlette
         from starlette.concurrency import run_in_threadpool
-        from starlette.requests import Request
         from starlette.responses import JSONResponse, Response
         from starlette.routing import Route
     except ImportError:
@@ -250,7 +262,9 @@ def application(root: Path, token: str, port: int) -> Starlette:
             Route("/{token}/", page),
             Route("/{token}/web/{name:path}", web),
             Route("/{token}/api/{verb}", api, methods=["GET", "POST"]),
-            Route("/{token:path}", lambda request: refused(request) or Response("nothing here", 404, HEADERS)),
+            Route(
+                "/{token:path}", lambda request: refused(request) or Response("nothing here", 404, HEADERS)
+            ),
         ]
     )
 

@@ -1,4 +1,4 @@
-"""A reader's own SQL over one run: read-only, in a connection that can reach nothing but the run's rollouts."""
+"""A reader's own SQL over one run: read-only, in a connection that reaches nothing but its rollouts."""
 
 from __future__ import annotations
 
@@ -67,24 +67,21 @@ def answer(
     }
 
 
-def _connected(
-    steps: Sequence[Sampled], metrics: Sequence[Mapping[str, Any]]
-) -> duckdb.DuckDBPyConnection:
+def _connected(steps: Sequence[Sampled], metrics: Sequence[Mapping[str, Any]]) -> duckdb.DuckDBPyConnection:
     connection = joined(steps)
     # what places the rows is for pages
     connection.execute("alter view rollouts rename to placed")
     names = ", ".join(f'"{c}"' for c in COLUMNS)
     connection.execute(f"create view rollouts as select {names} from placed")
     connection.execute(
-        "create table metrics(name varchar, round int, step varchar, measure varchar, value double, low double, "
-        "high double)"
+        "create table metrics(name varchar, round int, step varchar, measure varchar, value double, "
+        "low double, high double)"
     )
     rows = [
-        (str(r.get("name", "")), r.get("round") if isinstance(r.get("round"), int) else None, str(r.get("key", "")),
-         m, float(c.value), c.low, c.high)
-        for r in metrics
+        (str(r.get("name", "")), r["round"], str(r.get("key", "")), m, float(c.value), c.low, c.high)
+        for r in ({"round": None, **row} for row in metrics)
         for m, c in cells(r).items()
-    ]  # fmt: skip
+    ]
     if rows:
         connection.executemany("insert into metrics values (?, ?, ?, ?, ?, ?, ?)", rows)
     files = [str(p) for s in steps for p in (*s.parts, *s.judged)]

@@ -39,7 +39,7 @@ class How:
 
 
 def replay(folder: Path, key: str, engine: Engine | None = None) -> dict[str, Any]:
-    """Sample the episode ``key`` of a run again, span by span, each after the tokens that are stored before it.
+    """Sample the episode ``key`` of a run again, span by span, each after the tokens stored before it.
 
     Returns ``key``, ``step``, ``policies`` (versions), ``tokens`` (how many were sampled again), ``equal``
     (tokens, log-probabilities under the law and raw, entropy, self-certainty and ending: every bit),
@@ -56,7 +56,9 @@ def replay(folder: Path, key: str, engine: Engine | None = None) -> dict[str, An
     inputs = line["inputs"]
     named = inputs.get("engine")
     if named != NativeEngine.__name__:
-        raise SharpenError(f"replay: {step} was sampled by {named}: only the native engine gives its bytes again")
+        raise SharpenError(
+            f"replay: {step} was sampled by {named}: only the native engine gives its bytes again"
+        )
     episode, request = find_episode(manifest, step, key)
     if not episode.n_sampled:
         raise SharpenError(f"replay: nothing in {key!r} was sampled (an answer put together from calls)")
@@ -107,7 +109,9 @@ def find_episode(manifest: Manifest, step: str, key: str) -> tuple[Episode, str]
             held = [c for c in EPISODE_SCHEMA.names if c in names]
             request = row["request"][0].as_py() if "request" in names else ""
             return table_to_episodes(row.select(held))[0], request
-    raise SharpenError(f"no episode {key!r} in step {step}; `sharpen show {manifest.folder} {step}` shows some")
+    raise SharpenError(
+        f"no episode {key!r} in step {step}; `sharpen show {manifest.folder} {step}` shows some"
+    )
 
 
 def sampled_spans(episode: Episode) -> Iterator[tuple[np.ndarray, Span]]:
@@ -152,8 +156,8 @@ def _player(inputs: Mapping[str, Any], span: Span) -> Mapping[str, Any]:
 
 
 def _called(line: Mapping[str, Any], episode: Episode, request: str, seed: int) -> How:
-    """A strategy's call. What it may have set for itself (a temperature, a length, stops) is not in the step's
-    inputs; where the request's name does not follow from them, it did."""
+    """A strategy's call. What it may have set for itself (a temperature, a length, stops) is not in the
+    step's inputs; where the request's name does not follow from them, it did."""
     from sharpen.verbs.desk import request_digest
 
     inputs, asking = line["inputs"], line["inputs"]["asking"]
@@ -165,8 +169,8 @@ def _called(line: Mapping[str, Any], episode: Episode, request: str, seed: int) 
         if request_digest(before.tolist(), law, longest, stop) == digest:
             return How(stream(seed, "ask").child(episode.task_id, digest, int(k)), law, longest, stop)
     raise SharpenError(
-        f"replay: {episode.key!r} is a strategy's call whose law or length the step does not tell; attempts of "
-        "steps that sample and play can be replayed"
+        f"replay: {episode.key!r} is a strategy's call whose law or length the step does not tell; attempts "
+        "of steps that sample and play can be replayed"
     )
 
 
@@ -199,7 +203,7 @@ def find_policy(manifest: Manifest, version: str) -> Policy:
             if place.is_dir():
                 return load_policy(inside if inside.is_dir() else place, version)
         raise SharpenError(
-            f"replay: the checkpoint of {key} (policy {version[:8]}) was given up; `keep = \"all\"` keeps all"
+            f'replay: the checkpoint of {key} (policy {version[:8]}) was given up; `keep = "all"` keeps all'
         )
     raise SharpenError(f"replay: policy {version[:8]} is not among the run's checkpoints")
 

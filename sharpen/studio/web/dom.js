@@ -39,7 +39,7 @@ window.Sharpen = {};
     });
   };
   S.line = (text, most) => {
-    const all = S.visible(text).replace(/\n+/g, " ⏎ ").replace(/\s+/g, " ").trim();
+    const all = S.visible(text).trim().replace(/\n+/g, " ⏎ ").replace(/\s+/g, " ");
     return all.length > most ? `${all.slice(0, most - 1)}…` : all;
   };
 
