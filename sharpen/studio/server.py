@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import json
 import secrets
+import socket
 import subprocess
 import sys
+import traceback
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -254,6 +256,9 @@ def application(root: Path, token: str, port: int) -> Starlette:
             told = await run_in_threadpool(getattr(studio, verb), want)
         except SharpenError as error:
             return JSONResponse({"error": " ".join(str(error).split())}, 400, HEADERS)
+        except Exception as error:  # a run that cannot be read must not take the page with it
+            traceback.print_exc()
+            return JSONResponse({"error": f"this could not be read ({type(error).__name__})"}, 500, HEADERS)
         # ASCII escapes: a lone surrogate in a model's text is no UTF-8
         return Response(json.dumps(told, separators=(",", ":")), 200, HEADERS, "application/json")
 
@@ -302,25 +307,40 @@ def serve(root: Path, port: int, told: Callable[[str], None]) -> None:
 
     Raises SharpenError where the port is taken, or starlette or uvicorn is not installed.
     """
+    run, _ = prepared(root, port, told)
+    run()
+
+
+def prepared(
+    root: Path, port: int, told: Callable[[str], None]
+) -> tuple[Callable[[], None], Callable[[], None]]:
+    """What serves until it is stopped, and what stops it; see ``serve``."""
     try:
         import uvicorn
     except ImportError:
         raise missing("sharpen studio", "starlette and uvicorn", "studio") from None
-    import socket
 
     held = socket.socket()
     held.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
         held.bind((HOST, port))
-    except OSError as error:
-        raise SharpenError(f"studio: port {port} cannot be had: {error.strerror or error}") from None
+    except (OSError, OverflowError) as error:
+        held.close()
+        raise SharpenError(
+            f"studio: port {port} cannot be had: {getattr(error, 'strerror', error)}"
+        ) from None
     token, port = secrets.token_urlsafe(24), held.getsockname()[1]
-    app = application(root, token, port)
 
     class Told(uvicorn.Server):
         async def startup(self, sockets: list[socket.socket] | None = None) -> None:
             await super().startup(sockets)
             told(f"http://{HOST}:{port}/{token}/")
 
-    config = uvicorn.Config(app, log_level="warning", access_log=False, server_header=False, lifespan="off")
-    Told(config).run(sockets=[held])
+        def stop(self) -> None:
+            self.should_exit = True
+
+    app = application(root, token, port)
+    server = Told(
+        uvicorn.Config(app, log_level="warning", access_log=False, server_header=False, lifespan="off")
+    )
+    return lambda: server.run(sockets=[held]), server.stop

@@ -31,11 +31,13 @@ def cost(steps: Iterable[Mapping[str, Any]]) -> dict[str, int]:
             purpose = "held_out" if "held_out" in scope or "validation" in scope else "training"
             purpose = "search" if "balance" in scope else purpose
             purpose = "refill" if any(part.startswith(REFILL) for part in scope) else purpose
-            spent["samples" if purpose == "training" else f"samples_{purpose}"] += line["result"]["samples"]
-            spent["tokens"] += line["result"]["tokens"]
+            spent["samples" if purpose == "training" else f"samples_{purpose}"] += line["result"].get(
+                "samples", 0
+            )
+            spent["tokens"] += line["result"].get("tokens", 0)
         if verb == "solve":
             spent["calls"] += line["result"]["calls"]
-            spent["tokens"] += line["result"]["tokens"]
+            spent["tokens"] += line["result"].get("tokens", 0)
         if verb == "learn" and line["result"]["rows"]:
             spent["updates"] += line["inputs"]["learn"]["steps"]
             spent["rows_learnt"] += line["inputs"]["learn"]["steps"] * line["inputs"]["learn"]["batch_rows"]
