@@ -37,7 +37,7 @@ def aside() -> Iterator[Callable[..., Any]]:
 def page(browser) -> Iterator:
     """A page that fails its test on any script error or message of the browser's console."""
     context = browser.new_context(viewport={"width": 1280, "height": 900})
-    context.set_default_timeout(60_000)
+    context.set_default_timeout(12_000)
     page = context.new_page()
     problems: list[str] = []
     page.on("pageerror", lambda error: problems.append(str(error)))
