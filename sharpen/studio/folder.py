@@ -40,8 +40,13 @@ class Folder:
         return {self._name(p): p for p in sorted(self._found())}
 
     def _found(self) -> Iterator[Path]:
-        for place, below, names in os.walk(self.root):
-            path = Path(place)
+        seen: set[str] = set()  # links are followed, but in no circle
+        for place, below, names in os.walk(self.root, followlinks=True):
+            path, real = Path(place), os.path.realpath(place)
+            if real in seen and MANIFEST not in names:
+                below.clear()
+                continue
+            seen.add(real)
             if MANIFEST in names:
                 below.clear()
                 yield path

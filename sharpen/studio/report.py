@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -57,8 +58,9 @@ def report(folders: Sequence[Path], rollouts: int) -> dict[str, Any]:
 
 def name_of(folder: Path, folders: Sequence[Path]) -> str:
     """What a page calls a folder: its name, with more of its path where another has the same."""
-    whole = folder.resolve()
-    others = [f.resolve() for f in folders if f.resolve() != whole]
+    # a link keeps the name that it was given
+    whole = Path(os.path.abspath(folder))
+    others = [p for p in (Path(os.path.abspath(f)) for f in folders) if p != whole]
     for n in range(1, len(whole.parts)):
         name = "/".join(whole.parts[-n:])
         if all("/".join(o.parts[-n:]) != name for o in others):

@@ -8,6 +8,8 @@ from typing import Any
 
 import pytest
 
+REFUSED = "status of 400"
+"""What the browser says of an answer that names a mistake of the reader."""
 PATHS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 
 
@@ -37,11 +39,13 @@ def aside() -> Iterator[Callable[..., Any]]:
 def page(browser) -> Iterator:
     """A page that fails its test on any script error or message of the browser's console."""
     context = browser.new_context(viewport={"width": 1280, "height": 900})
-    context.set_default_timeout(12_000)
+    context.set_default_timeout(30_000)
     page = context.new_page()
     problems: list[str] = []
     page.on("pageerror", lambda error: problems.append(str(error)))
-    page.on("console", lambda m: problems.append(m.text) if m.type == "error" else None)
+    page.on(
+        "console", lambda m: problems.append(m.text) if m.type == "error" and REFUSED not in m.text else None
+    )
     page.on("dialog", lambda dialog: problems.append(f"dialog: {dialog.message}"))
     yield page
     context.close()

@@ -59,6 +59,15 @@ def opened(page, address, route="", **params):
     page.wait_for_selector("main > .view")
 
 
+def until(page, expression: str) -> None:
+    """Wait until it holds. (``wait_for_function`` needs eval in the page, which its policy refuses.)"""
+    for _ in range(600):
+        if page.evaluate(expression):
+            return
+        page.wait_for_timeout(50)
+    raise AssertionError(f"never: {expression}")
+
+
 def overflows(page) -> int:
     return page.evaluate("document.documentElement.scrollWidth - document.documentElement.clientWidth")
 
@@ -86,7 +95,7 @@ def test_the_overview_shows_what_was_gained_in_every_curve(page, report):
 def test_filter_to_wrong_answers_open_a_group_shade_by_entropy(page, report):
     opened(page, report, "rollouts")
     page.get_by_role("radio", name="Wrong").click()
-    page.wait_for_function("location.hash.includes('outcome=wrong')")
+    until(page, "location.hash.includes('outcome=wrong')")
     marks = page.locator(".rows .mark").all()
     assert marks
     assert all("wrong" in mark.get_attribute("class") for mark in marks)
@@ -109,13 +118,13 @@ def test_search_and_pages(page, report):
     opened(page, report, "rollouts")
     page.get_by_label("Search text").fill("Make 1")
     page.keyboard.press("Enter")
-    page.wait_for_function("location.hash.includes('text=')")
+    until(page, "location.hash.includes('text=')")
     page.wait_for_selector("[aria-busy=false] .count")
     told = page.inner_text(".count")
     assert "that fit" in told
     opened(page, report, "rollouts")
     page.get_by_role("button", name="Next").click()
-    page.wait_for_function("document.querySelector('.count').textContent.startsWith('51')")
+    until(page, "document.querySelector('.count').textContent.startsWith('51')")
 
 
 def test_games_are_replayed_move_by_move(page, report):
@@ -175,13 +184,13 @@ def test_a_live_run_is_followed(page, aside, tmp_path):
         journal = aside(Journal.create, tmp_path / "going", header, "rounds = 3\n")
         page.wait_for_selector('tr[data-run="going"] .state.running')
         aside(_measured, journal, 0, 0.25)
-        page.wait_for_function("document.body.innerText.includes('25.0 %')")
+        until(page, "document.body.innerText.includes('25.0 %')")
         aside(_measured, journal, 1, 0.75)
-        page.wait_for_function("document.body.innerText.includes('75.0 %')")
+        until(page, "document.body.innerText.includes('75.0 %')")
         page.get_by_role("link", name="going").click()
         page.wait_for_selector(".head .state.running")
         aside(_measured, journal, 2, 0.5)
-        page.wait_for_function("document.querySelector('.gain .big').innerText.includes('50.0')")
+        until(page, "document.querySelector('.gain .big').innerText.includes('50.0')")
         aside(journal.close)
         page.wait_for_selector(".head .state.stopped")
 
@@ -207,7 +216,7 @@ def test_sql_rounds_and_rollouts_of_a_run(page, live):
     opened(page, live, "diff", run="hand", a="held_out/sample:0", b="round-0001/held_out/sample:0")
     page.wait_for_selector(".pair")
     page.get_by_role("radio", name="Fixed 1").click()
-    page.wait_for_function("document.querySelectorAll('.pair').length === 1")
+    until(page, "document.querySelectorAll('.pair').length === 1")
     assert page.inner_text(".pair del") == "is"
     assert page.inner_text(".pair ins") == "was"
 
@@ -219,9 +228,7 @@ def test_replay_one_attempt(page, live, root):
     page.locator("a.row").first.click()
     page.wait_for_selector("article.card")
     page.get_by_role("button", name="Replay").first.click()
-    page.wait_for_function(
-        "document.querySelector('article [role=status]').textContent.includes('same bytes')"
-    )
+    until(page, "document.querySelector('article [role=status]').textContent.includes('same bytes')")
 
 
 def test_a_page_of_many_rollouts_comes_at_once(page, aside, tmp_path):
