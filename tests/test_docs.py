@@ -49,6 +49,8 @@ RUN_BY = {
     "tasks.md": ("python", "tests/outside/test_pages.py"),
 }
 """Pages whose code another test runs."""
+KEY = "held_out/sample:0/countdown-test-0/0"
+"""An attempt of the small runs."""
 KIN = ("sft", "star", "rest_em", "rft", "iterative_rft", "online_rft", "b_star")
 """The recipes that B-STaR's page compares."""
 
@@ -92,6 +94,13 @@ def test_commands_work(command, tiny, tmp_path, monkeypatch, capsys):
         shutil.rmtree(rest[rest.index("--out") + 1], ignore_errors=True)
     if verb in ("run", "eval"):
         rest.append("--dry-run")
+    if verb == "studio":  # it would serve until it is stopped
+        monkeypatch.setattr(
+            "sharpen.studio.server.serve", lambda folder, port, told: told("http://127.0.0.1/")
+        )
+        rest.append("--no-open")
+    if verb == "replay":
+        rest = ["runs/mine" if word == "RUN" else KEY if word == "KEY" else word for word in rest]
     assert main([verb, *rest]) == 0, capsys.readouterr().err
 
 

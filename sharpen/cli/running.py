@@ -113,7 +113,7 @@ def resume(argv: Sequence[str]) -> int:
     recipe, seed = str(manifest.header.get("recipe")), int(manifest.header.get("seed", 0))
     values = read_toml(args.config) if args.config else tomllib.loads(manifest.config)
     config = _settings(recipe, values, args.settings)
-    return perform(Job(recipe, config, folder, seed, True, args.accept_code, _threads(manifest)), args)
+    return perform(Job(recipe, config, folder, seed, True, args.accept_code, threads_of(manifest)), args)
 
 
 def fork(argv: Sequence[str]) -> int:
@@ -141,7 +141,7 @@ def fork(argv: Sequence[str]) -> int:
     config = _settings(recipe, tomllib.loads(manifest.config), args.settings)
     folder = args.out or free_folder(recipes.recipe(recipe).function)
     store.fork(source, folder, args.at, config_toml=config.to_toml())
-    return perform(Job(recipe, config, folder, seed, True, args.accept_code, _threads(manifest)), args)
+    return perform(Job(recipe, config, folder, seed, True, args.accept_code, threads_of(manifest)), args)
 
 
 def perform(job: Job, args: Namespace) -> int:
@@ -200,7 +200,8 @@ def _stopped(job: Job, how: str, code: int) -> int:
     return code
 
 
-def _threads(manifest: Manifest) -> int | None:
+def threads_of(manifest: Manifest) -> int | None:
+    """Those that a run was last made with, where it says so: bits depend on them."""
     for place in (*reversed(manifest.accepted), manifest.header):
         threads = (place.get("numerics") or {}).get("threads")
         if isinstance(threads, int):

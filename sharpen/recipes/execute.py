@@ -21,7 +21,7 @@ from sharpen.sample.engine import Engine
 from sharpen.sample.engines import engine_versions, make_engine
 from sharpen.sample.exact import environment as numerics
 from sharpen.tasks.splits import assert_disjoint
-from sharpen.verbs.practising import REFILL
+from sharpen.verbs.cost import cost
 from sharpen.verbs.progress import Progress
 from sharpen.verbs.run import Made, Run
 from sharpen.verbs.scoring import named
@@ -99,7 +99,7 @@ def execute(
         if not place["exact"]:
             run.progress.warn("exact mode is off: results repeat only statistically on this machine")
         function(run, config)
-        return cost(journal)
+        return cost(journal.records())
 
 
 def check(config: Config) -> Made:
@@ -121,33 +121,3 @@ def check(config: Config) -> Made:
     if config.queries > config.pool and config.questions.per_round > config.questions.pool:
         raise SharpenError(f"queries={config.queries} is more than pool={config.pool}: raise pool")
     return Made({config.model: policy}, {config.tasks: source})
-
-
-def cost(journal: Journal) -> dict[str, Any]:
-    """Samples and tokens drawn, by purpose where a scope names one, calls of strategies, and updates made."""
-    spent = {
-        "samples": 0,
-        "tokens": 0,
-        "samples_held_out": 0,
-        "samples_search": 0,
-        "samples_refill": 0,
-        "calls": 0,
-        "updates": 0,
-        "rows_learnt": 0,
-    }
-    for line in journal.records():
-        verb = line["step"].rpartition("/")[2].partition(":")[0]
-        if verb == "sample":
-            scope = line["step"].split("/")
-            purpose = "held_out" if "held_out" in scope or "validation" in scope else "training"
-            purpose = "search" if "balance" in scope else purpose
-            purpose = "refill" if any(part.startswith(REFILL) for part in scope) else purpose
-            spent["samples" if purpose == "training" else f"samples_{purpose}"] += line["result"]["samples"]
-            spent["tokens"] += line["result"]["tokens"]
-        if verb == "solve":
-            spent["calls"] += line["result"]["calls"]
-            spent["tokens"] += line["result"]["tokens"]
-        if verb == "learn" and line["result"]["rows"]:
-            spent["updates"] += line["inputs"]["learn"]["steps"]
-            spent["rows_learnt"] += line["inputs"]["learn"]["steps"] * line["inputs"]["learn"]["batch_rows"]
-    return spent

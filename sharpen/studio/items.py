@@ -31,7 +31,7 @@ def held_out_items(folder: Path, columns: Mapping[str, str] = COLUMNS) -> Ends:
     if len(steps) < 2:
         return {}
     files = unit_files(folder)
-    base, final = (_items(files.get(key, []), columns) for key in (steps[0], steps[-1]))
+    base, final = (values_of(files.get(key, []), columns) for key in (steps[0], steps[-1]))
     return {m: {"base": base[m], "final": final[m]} for m in final if m in base}
 
 
@@ -57,12 +57,13 @@ def paired(a: Items, b: Items, *names: str) -> tuple[int, float, float, float] |
     return len(items), float(mean), float(low), float(high)
 
 
-def _items(files: Sequence[Path], columns: Mapping[str, str]) -> dict[str, Items]:
+def values_of(files: Sequence[Path], columns: Mapping[str, str]) -> dict[str, Items]:
+    """Measure -> task id -> value of one step's unit files; ``columns`` as in ``held_out_items``."""
     import pyarrow.parquet as pq
 
     out: dict[str, Items] = {}
     for path in files:
-        table = pq.read_table(path)
+        table = pq.ParquetFile(path).read()
         for column in [c for c in columns if c in table.column_names]:
             values = zip(table["task_id"].to_pylist(), table[column].to_pylist(), strict=True)
             out.setdefault(columns[column], {}).update((i, v) for i, v in values if v is not None)

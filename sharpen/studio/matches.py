@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,15 +18,31 @@ STYLES = ("cyan", "magenta", "yellow", "green", "blue")
 
 def first_plays(folder: Path, key: str, n: int) -> list[dict[str, Any]]:
     """The first ``n`` plays of a step, as plain dicts; empty for a step that is no ``play``."""
-    import pyarrow.parquet as pq
-
     if key.rpartition("/")[2].partition(":")[0] != "play":
         return []
+    return read_plays(unit_files(folder).get(key, [])[2::3], 0, n)
+
+
+def read_plays(paths: Sequence[Path], start: int, n: int) -> list[dict[str, Any]]:
+    """Plays ``start`` to ``start + n`` of a step's unit files of plays, as plain dicts."""
+    import pyarrow.parquet as pq
+
     found: list[dict[str, Any]] = []
-    for path in unit_files(folder).get(key, [])[2::3]:
-        rows = pq.read_table(path).slice(0, n - len(found)).to_pylist()
-        found += [{**row, **{k: json.loads(row[k]) for k in ("moves", "turns", "end")}} for row in rows]
-    return [{**row, "counts": dict(row["counts"])} for row in found[:n]]
+    for path in paths:
+        table = pq.ParquetFile(path).read()
+        found += table.slice(start, max(n - len(found), 0)).to_pylist()
+        start = max(start - table.num_rows, 0)
+    for row in found:
+        row |= {k: json.loads(row[k]) for k in ("moves", "turns", "end")} | {"counts": dict(row["counts"])}
+    return found
+
+
+def some_plays(paths: Sequence[Path], key: str, round_: int, n: int, start: int = 0) -> list[dict[str, Any]]:
+    """Plays as a page shows them: each with its ``step``, ``round`` and number ``i`` in the step."""
+    return [
+        {"step": key, "round": round_, "i": start + i, **play}
+        for i, play in enumerate(read_plays(paths, start, n))
+    ]
 
 
 def play_parts(play: dict[str, Any]) -> list[Text]:

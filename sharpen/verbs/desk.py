@@ -190,7 +190,7 @@ class EngineDesk:
     def _call(self, session: Session, question: Question, wanted: Wanted, rendered: Rendered) -> Call:
         law = self.law if wanted.temperature is None else replace(self.law, temperature=wanted.temperature)
         longest, stop = self._longest(wanted), (*self.asking.stop, *wanted.stop)
-        digest = _digest(rendered.tokens.tolist(), law.spec, longest, stop)
+        digest = request_digest(rendered.tokens.tolist(), law, longest, stop)
         k = session.seen.get(digest, 0)
         session.seen[digest] = k + 1
         name = self.streams.child(question.id, digest, k)
@@ -271,5 +271,7 @@ def turn_text(shown: str, asking: Asking) -> str:
     return shown.rstrip("\n") if asking.template == "chat" else shown
 
 
-def _digest(*parts: Any) -> str:
+def request_digest(ids: list[int], law: SamplingLaw, longest: int, stop: Sequence[str]) -> str:
+    """Names what is asked: equal requests of a question share their draws."""
+    parts = (ids, law.spec, longest, stop)
     return hashlib.blake2b(json.dumps(parts, sort_keys=True).encode(), digest_size=8).hexdigest()

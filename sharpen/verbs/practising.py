@@ -13,11 +13,10 @@ from sharpen.score.group import Groups
 from sharpen.select.controls import shuffle_rewards
 from sharpen.tasks.task import Task
 from sharpen.verbs.asking import Asking, Practice
+from sharpen.verbs.cost import REFILL
 
 if TYPE_CHECKING:
     from sharpen.verbs.run import Run
-
-REFILL = "refill"
 
 
 def practise(run: Run, policy: Policy, practice: Practice, *, asking: Asking) -> Rollouts:
