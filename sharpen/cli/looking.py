@@ -104,6 +104,7 @@ def replay(argv: Sequence[str]) -> int:
     parser.add_argument("run", metavar="RUN", help="a run's folder, or its name in runs/")
     parser.add_argument("key", metavar="KEY", help="the attempt's key, such as round-0001/sample:0/TASK/0")
     parser.add_argument("--threads", type=count, metavar="N", help="threads (default: those of the run)")
+    parser.code()
     parser.add_argument("--json", action="store_true", help="as JSON")
     args = parser.read(argv)
     if args is None:

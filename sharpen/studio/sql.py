@@ -6,6 +6,7 @@ import math
 from collections.abc import Mapping, Sequence
 from datetime import date, datetime
 from decimal import Decimal
+from pathlib import Path
 from threading import Timer
 from typing import Any
 
@@ -14,6 +15,7 @@ import duckdb
 from sharpen.errors import SharpenError
 from sharpen.studio.episodes import Sampled
 from sharpen.studio.query import joined
+from sharpen.studio.where import close_in
 from sharpen.studio.words import cells
 
 ROWS, SECONDS, MEMORY = 500, 10.0, "1GB"
@@ -85,20 +87,9 @@ def _connected(steps: Sequence[Sampled], metrics: Sequence[Mapping[str, Any]]) -
     if rows:
         connection.executemany("insert into metrics values (?, ?, ?, ?, ?, ?, ?)", rows)
     files = [str(p) for s in steps for p in (*s.parts, *s.judged)]
-    held = ", ".join("'" + f.replace("'", "''") + "'" for f in dict.fromkeys(files))
-    for setting in (
-        f"memory_limit = '{MEMORY}'",
-        "threads = 2",
-        "autoload_known_extensions = false",
-        "autoinstall_known_extensions = false",
-        "allow_community_extensions = false",
-        # before access ends: a folder for spilling would stay open to reading and writing
-        "temp_directory = ''",
-        f"allowed_paths = [{held}]",
-        "enable_external_access = false",
-        "lock_configuration = true",
-    ):
-        connection.execute(f"set {setting}")
+    connection.execute(f"set memory_limit = '{MEMORY}'")
+    connection.execute("set threads = 2")
+    close_in(connection, list(dict.fromkeys(Path(f) for f in files)))
     return connection
 
 
