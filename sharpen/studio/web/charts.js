@@ -29,6 +29,11 @@
     const box = h("div", { class: "plot", vars: { "min-height": `${spec.height || HEIGHT}px` } });
     box.make = (width) => {
       const svg = make(width);
+      // Plot names its marks by aria-label, which groups without a role may not have
+      for (const mark of svg.querySelectorAll("[aria-label]")) {
+        mark.dataset.mark = mark.getAttribute("aria-label");
+        mark.removeAttribute("aria-label");
+      }
       svg.setAttribute("role", "img");
       svg.setAttribute("aria-label", `${spec.title}${spec.unit ? `, ${spec.unit}` : ""}. The table below holds its numbers.`);
       return svg;

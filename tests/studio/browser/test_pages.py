@@ -84,12 +84,12 @@ def test_the_overview_shows_what_was_gained_in_every_curve(page, report):
     chart.locator("summary").click()
     assert chart.locator("td").count() > 6
     # putting a run aside takes its line out of every chart
-    lines = chart.locator('svg [aria-label="line"] path').count()
+    lines = chart.locator('svg [data-mark="line"] path').count()
     page.locator("button.chip").first.click()
     chart = page.locator('[data-chart="held_out/accuracy_greedy"]')
     chart.scroll_into_view_if_needed()
     chart.locator("svg").wait_for()
-    assert chart.locator('svg [aria-label="line"] path').count() < lines
+    assert chart.locator('svg [data-mark="line"] path').count() < lines
 
 
 def test_filter_to_wrong_answers_open_a_group_shade_by_entropy(page, report):
@@ -277,14 +277,16 @@ def test_axe_finds_nothing_serious_and_nothing_overflows(page, report, live, sch
               (report, "games", {"run": "games"}), (live, "runs", {}),
               (live, "overview", {"runs": ["two/seed-0", "hand"]}),
               (live, "sql", {"run": "hand"}), (live, "diff", {"run": "hand"})]  # fmt: skip
+    found: list[tuple[str, ...]] = []
     for address, route, params in routes:
         opened(page, address, route, **params)
         page.wait_for_selector("main:not([aria-busy=true])")
         if route == "overview":
+            page.locator(".chart").first.scroll_into_view_if_needed()
             page.locator(".chart svg").first.wait_for()
         assert overflows(page) <= 0, (route, size)
-        found = serious(page)
-        assert found == [], (route, scheme, size)
+        found += [(route, *line) for line in serious(page)]
+    assert found == [], "\n".join(" ".join(line) for line in found)
 
 
 def _first_task(page, report) -> dict[str, str]:
@@ -297,13 +299,13 @@ def _first_task(page, report) -> dict[str, str]:
     }
 
 
-def serious(page) -> list[str]:
+def serious(page) -> list[tuple[str, ...]]:
     """What axe finds that is serious or worse. It is evaluated, not added: the page's policy lets no other
     script in."""
     page.evaluate(AXE.read_text())
     found = page.evaluate("axe.run(document, {resultTypes: ['violations']})")
     return [
-        f"{v['id']}: {n['target']} {n.get('failureSummary', '')[:160]}"
+        (v["id"], str(n["target"]), n.get("failureSummary", "")[:200])
         for v in found["violations"]
         if v["impact"] in ("serious", "critical")
         for n in v["nodes"][:3]
