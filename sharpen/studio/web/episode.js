@@ -4,9 +4,9 @@
   const { h } = S;
   const SHADES = [["", "Plain"], ["lp", "Log-probability"], ["en", "Entropy"], ["ce", "Self-certainty"]];
   const TOLD = {
-    lp: "darker: less likely under the untouched model (full at −3 nats)",
-    en: "darker: the model was less sure of the next token (full at 2 nats)",
-    ce: "darker: less self-certain, within this group",
+    lp: "deeper colour: less likely under the untouched model (full at −3 nats)",
+    en: "deeper colour: the model was less sure of the next token (full at 2 nats)",
+    ce: "deeper colour: less self-certain, within this group",
   };
 
   S.group = async function (main, route) {

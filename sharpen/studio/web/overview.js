@@ -191,7 +191,7 @@
   }
   const searchOf = (run) => S.searchChart({
     id: `search-${run.id}`, class: "wide", title: `balance by temperature and threshold, ${S.visible(run.id)}`, unit: "",
-    about: "darker is better; the frame is what the round chose", searches: spread(run.searches, 8),
+    about: "deeper is better; the frame is what the round chose", searches: spread(run.searches, 8),
   });
   const spread = (items, most) => (items.length <= most ? items : Array.from({ length: most }, (_, i) => items[Math.round((i * (items.length - 1)) / (most - 1))]));
 
