@@ -42,7 +42,7 @@ from regions import ROOT, markdown, unmeasured, update
 from sharpening_exact import REGIONS as SHARPENING_EXACT
 from spiral_tables import REGIONS as SPIRAL
 from steering import REGIONS as STEERING
-from verifiers import checks, disagreements, numbers
+from verifying import checks, disagreements, numbers
 
 from sharpen.measure.report import METRICS
 from sharpen.recipes import RECIPES

@@ -12,7 +12,7 @@ from sharpen.tasks.reasoning_gym import QUARANTINE
 
 sys.path.insert(0, str(Path(__file__).parent.parent / "experiments"))
 import check
-import verifiers
+import verifying
 
 
 def row(source: str, **changed) -> dict:
@@ -110,7 +110,7 @@ def test_the_table_names_what_is_not_fine_and_why():
             row("reasoning_gym:word_ladder", refused="it | cannot"),
         ],
     }
-    text = verifiers.checks_of(found)
+    text = verifying.checks_of(found)
     assert "| `order:level=1` | 8 | 100 | fine |" in text
     assert "| `reasoning_gym:survo` | 8 | 100 | quarantined | its scorer accepts" in text
     assert "cannot be used | it \\| cannot |" in text

@@ -12,7 +12,7 @@ import pytest
 sys.path.insert(0, str(Path(__file__).parent.parent / "experiments"))
 import numerals
 import pool
-import verifiers
+import verifying
 
 
 def test_cases_are_pure_even_and_half_right():
@@ -58,7 +58,7 @@ def test_the_experiment_counts_errors_and_lists_disagreements(tmp_path, capsys):
     # a percentage without its sign is one of the disagreements, and ours is the true verdict
     [[gold, answer, here, there, truth]] = found["disagreements"]["percentage without its sign"]
     assert (gold, here, there, truth) == (f"{answer}\\%", 0, 1, 0)
-    text = verifiers.numbers_of(found)
+    text = verifying.numbers_of(found)
     assert "52 answers, 26 of them right" in text
     assert f"`{answer}` for `{gold}` is wrong; here wrong, Math-Verify right" in text
 
