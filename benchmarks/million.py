@@ -9,6 +9,7 @@ from __future__ import annotations
 import shutil
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
 import inputs
 import numpy as np
@@ -90,16 +91,14 @@ def performed(job: Job, *, fresh: bool) -> dict[str, int]:
         asked.append(columns)
         return read(step, i, columns)
 
-    # what stored groups read goes through here
-    sampling.read_unit = counted
-    sampling.CHECKED = 0
     folder = Path(job["folder"])
     journal = (
         Journal.create(folder, {"recipe": "million", "seed": 0}, "")
         if fresh
         else Journal.open(folder, environment={})
     )
-    with journal:
+    # what stored groups read goes through here
+    with journal, patch.object(sampling, "read_unit", counted), patch.object(sampling, "CHECKED", 0):
         done = recipe(Run(journal, seed=0, engine=scripted()), job)
     whole = sum(columns is None or "tokens" in columns for columns in asked)
     return {**done, "token_reads": whole, "column_reads": len(asked) - whole}
