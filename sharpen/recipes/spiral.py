@@ -281,20 +281,13 @@ def learners(play: Play, opponent: str) -> list[int]:
 
 
 def episodes_of(run: Run, played: Played, config: Settings) -> dict[tuple[int, int], tuple[Episode, Verdict]]:
-    """The learner's episodes with their verdicts, by play and seat; verdicts dealt anew as a control."""
+    """Every episode with its verdict, by play and seat; verdicts dealt anew as a control."""
     from sharpen.select.controls import shuffle_rewards
 
     groups = played.groups
     if config.control == "shuffled":
         groups = shuffle_rewards(groups, run.stream("control", "shuffled"))
-    place = {(play.task_id, play.play): i for i, play in enumerate(played.plays)}
-    found = {}
-    for group in groups:
-        for episode, verdict in group.scored:
-            if any(s.trainable for s in episode.spans):
-                number, seat = divmod(episode.sample, len(played.plays[0].sitting))
-                found[place[episode.task_id, number], seat] = episode, verdict
-    return found
+    return {played.place(e): (e, v) for group in groups for e, v in group.scored}
 
 
 def got(play: Play, seat: int, scored: tuple[Episode, Verdict] | None) -> float:

@@ -208,14 +208,13 @@ def self_play(
 
 def _said(played: Played, opponent: str) -> tuple[list[int], int, list[float]]:
     """Tokens of each player in each game, how many replies they are, and each player's mean entropy."""
-    sitting = {(p.task_id, p.play): p.sitting for p in played.plays}
     lengths: list[int] = []
     entropy: list[float] = []
     replies = 0
     for group in played.groups:
         for episode in group.episodes:
-            seats = sitting[episode.task_id, episode.sample // len(played.plays[0].sitting)]
-            if not is_learner(seats[episode.sample % len(seats)], opponent):
+            play, seat = played.place(episode)
+            if not is_learner(played.plays[play].sitting[seat], opponent):
                 continue
             said = [s.sampled for s in episode.spans if s.sampled is not None]
             lengths.append(episode.n_sampled)

@@ -10,7 +10,7 @@ import json
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from functools import partial
+from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
@@ -83,6 +83,15 @@ class Played:
     groups: Groups
     plays: list[Play]
     result: dict[str, Any]
+
+    def place(self, episode: Episode) -> tuple[int, int]:
+        """The play that an episode is of, by its index in ``plays``, and its seat."""
+        number, seat = divmod(episode.sample, len(self.plays[0].sitting))
+        return self._index[episode.task_id, number], seat
+
+    @cached_property
+    def _index(self) -> dict[tuple[str, int], int]:
+        return {(play.task_id, play.play): i for i, play in enumerate(self.plays)}
 
 
 # the verb ----------------------------------------------------------------------------------------------
