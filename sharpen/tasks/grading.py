@@ -11,14 +11,14 @@ import numpy as np
 
 from sharpen.errors import SharpenError
 from sharpen.tasks.family import Family, Item
-from sharpen.tasks.ratings import MARKER, read_choice, read_score
+from sharpen.tasks.ratings import HIGHEST, MARKER, checked, read_verdict
 from sharpen.tasks.task import Checked, Task
 
 CRITERIA = ("sums", "units", "labels", "order")
 """What a line can fail: its sum is wrong; its unit is not m; it has no label; its first number is below that
 of the line before."""
 
-UNIT, OTHERS, HIGHEST = "m", "kst", 5
+UNIT, OTHERS = "m", "kst"
 _STEP = re.compile(r"(?:([AB]) )?([1-9]) (ok|bad)")
 
 
@@ -162,12 +162,7 @@ class Grading(Family[GradingConfig]):
         return "\n".join(lines), defects
 
     def verify(self, task: Task, completion: str) -> Checked:
-        found = self.canonical_answer(task, completion)
-        if found is None:
-            return Checked(False, "unparsable", "no verdict ends the reply")
-        return Checked(
-            found == task.answer, detail="" if found == task.answer else f"{found}, not {task.answer}"
-        )
+        return checked(self.canonical_answer(task, completion), task.answer)
 
     def has_answer(self, completion: str) -> bool:
         """Whether a completion ends with a verdict."""
@@ -188,10 +183,7 @@ class Grading(Family[GradingConfig]):
         return self._read(completion)
 
     def _read(self, completion: str) -> str | None:
-        if self.config.pairs:
-            return read_choice(completion)
-        score = read_score(completion)
-        return None if score is None else str(score)
+        return read_verdict(completion, pair=self.config.pairs)
 
 
 def _prompt(ask: str, data: Mapping[str, Any]) -> str:

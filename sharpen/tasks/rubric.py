@@ -14,7 +14,7 @@ from typing import Any, ClassVar
 
 from sharpen.errors import SharpenError
 from sharpen.tasks.dataset import Dataset, Limits
-from sharpen.tasks.ratings import MARKER, read_choice, read_score
+from sharpen.tasks.ratings import HIGHEST, MARKER, checked, read_verdict
 from sharpen.tasks.rows import BadRow
 from sharpen.tasks.splits import Split
 from sharpen.tasks.task import Checked, Task
@@ -80,10 +80,6 @@ def choice_prompt(
     return "\n\n".join(parts) + "\n"
 
 
-HIGHEST = 5
-"""Scores are whole numbers from 1 to this."""
-
-
 class Rubrics(Dataset):
     """Rows of a JSONL file, each a response to be judged by a criterion, or two of which one is better.
 
@@ -120,22 +116,15 @@ class Rubrics(Dataset):
 
     def verify(self, task: Task, completion: str) -> Checked:
         """Whether the judgment ends in the gold verdict."""
-        found = self.canonical_answer(task, completion)
-        if found is None:
-            return Checked(False, "unparsable", "no verdict ends the reply")
-        right = found == task.answer
-        return Checked(right, detail="" if right else f"{found}, not {task.answer}")
+        return checked(self.canonical_answer(task, completion), task.answer)
 
     def has_answer(self, completion: str) -> bool:
         """Whether a completion ends with a verdict."""
-        return read_score(completion) is not None or read_choice(completion) is not None
+        return any(read_verdict(completion, pair=pair) is not None for pair in (False, True))
 
     def canonical_answer(self, task: Task, completion: str) -> str | None:
         """The verdict, None where none can be read."""
-        if len(task.data["responses"]) == 2:
-            return read_choice(completion)
-        score = read_score(completion, high=HIGHEST)
-        return None if score is None else str(score)
+        return read_verdict(completion, pair=len(task.data["responses"]) == 2)
 
     def bare(self, task: Task) -> Task:
         """The task that asks for the verdict alone, without feedback."""
