@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.metadata
 import json
 import os
 import platform
@@ -11,11 +10,13 @@ import statistics
 import subprocess
 import sys
 import tempfile
-import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
+
+from peers.side import Clock as Clock
+from peers.side import versions
 
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parent
@@ -123,18 +124,6 @@ def in_turns(sides: Sequence[Side], repeats: int) -> list[tuple[int, Side]]:
     return turns
 
 
-class Clock:
-    """Seconds since it was made: the wall's, and those of this process's threads together."""
-
-    def __init__(self) -> None:
-        self._wall, self._cpu = time.perf_counter(), time.process_time()
-
-    def read(self) -> dict[str, float]:
-        """``seconds`` and ``cpu_seconds``."""
-        wall, cpu = time.perf_counter() - self._wall, time.process_time() - self._cpu
-        return {"seconds": round(wall, 6), "cpu_seconds": round(cpu, 6)}
-
-
 def apart(**read: Mapping[str, float]) -> dict[str, float]:
     """Seconds of each part, from what a clock read at their ends."""
     found, before = {}, 0.0
@@ -203,17 +192,6 @@ def machine() -> Json:
         "system": f"{platform.system()} {platform.machine()}",
         "versions": versions(LIBRARIES),
     }
-
-
-def versions(names: Sequence[str]) -> dict[str, str]:
-    """Installed versions of those that are installed."""
-    found = {}
-    for name in names:
-        try:
-            found[name] = importlib.metadata.version(name)
-        except importlib.metadata.PackageNotFoundError:
-            continue
-    return found
 
 
 def load() -> float:

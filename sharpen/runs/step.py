@@ -47,6 +47,11 @@ class Place:
         return slug_of(self.key)
 
 
+def verb_of(key: str) -> str:
+    """``sample`` of ``round-0001/sample:0``."""
+    return key.rpartition("/")[2].partition(":")[0]
+
+
 def slug_of(key: str) -> str:
     """A file name for a step key: ``/`` becomes ``.``, the ordinal's ``:`` a ``-``, the rest is escaped."""
     *scope, last = key.split("/")

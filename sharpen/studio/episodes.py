@@ -18,9 +18,9 @@ import pyarrow.parquet as pq
 
 from sharpen.runs import parts as unit
 from sharpen.runs.manifest import Manifest
-from sharpen.runs.step import ROLLOUTS, slug_of
+from sharpen.runs.step import ROLLOUTS, slug_of, verb_of
 from sharpen.score.table import LIGHT
-from sharpen.studio.overview import round_of, verb_of
+from sharpen.studio.overview import round_of
 from sharpen.studio.pieces import Pieces
 
 EPISODES, VERDICTS, PLAYS, OTHER = "episodes", "verdicts", "plays", "other"
@@ -63,21 +63,22 @@ class Sampled:
 
 def sampled_steps(manifest: Manifest) -> list[Sampled]:
     """The finished steps that stored episodes or plays, in order."""
-    kinds = {key: _files(manifest.folder, key, line) for key, line in manifest.steps.items() if line["units"]}
+    steps = manifest.steps
+    kinds = {key: _files(manifest.folder, key, line) for key, line in steps.items() if line["units"]}
     judged: dict[str, list[Path]] = {}
     for key, files in kinds.items():
-        of = (manifest.steps[key]["inputs"].get("groups") or {}) if files[VERDICTS] else {}
+        of = (steps[key]["inputs"].get("groups") or {}) if files[VERDICTS] else {}
         target = str(of.get("step", key)).removesuffix("#calls") if isinstance(of, Mapping) else key
         judged.setdefault(target, []).extend(files[VERDICTS])
     # verdicts on verdicts' groups: what a scored table was made of
     for key in list(judged):
-        of = (manifest.steps.get(key, {}).get("inputs") or {}).get("groups")
+        of = (steps.get(key, {}).get("inputs") or {}).get("groups")
         if isinstance(of, Mapping) and of.get("step") in kinds and not kinds[key][EPISODES]:
             judged.setdefault(str(of["step"]), []).extend(judged[key])
     out = []
     for key, files in kinds.items():
         if files[EPISODES] or files[PLAYS]:
-            line = manifest.steps[key]
+            line = steps[key]
             kept = (files[EPISODES], judged.get(key, ()), files[PLAYS])
             parts, verdicts_on, plays = (tuple(p) for p in kept)
             about = _about(line["inputs"])

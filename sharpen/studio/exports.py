@@ -11,6 +11,7 @@ from pathlib import Path
 from sharpen.errors import SharpenError, missing
 from sharpen.runs.atomic import make_folder
 from sharpen.studio.where import Found, query
+from sharpen.studio.words import texts
 
 
 def export(runs: Mapping[int, Path], where: str, kind: str, to: Path, *, tokens: bool = False) -> Found:
@@ -53,7 +54,7 @@ def _parquet(found: Found, file: Path, tokens: bool) -> Path:
 
 def _jsonl(found: Found, file: Path, tokens: bool) -> Path:
     found.ordered().project(found.finite(found.columns(tokens=tokens))).create_view("told")
-    found.connection.execute(f"copy (from told) to '{_quoted(file)}' (format json)")
+    found.connection.execute(f"copy (from told) to {texts([file])} (format json)")
     return file
 
 
@@ -70,10 +71,6 @@ def _hf(found: Found, file: Path, tokens: bool) -> Path:
     folder = file.with_name("dataset")
     table.save_to_disk(str(folder))
     return folder
-
-
-def _quoted(path: Path) -> str:
-    return str(path).replace("'", "''")
 
 
 def _datasets():  # noqa: ANN202 - a module

@@ -9,6 +9,7 @@ from typing import Any
 
 from rich.text import Text
 
+from sharpen.runs.step import verb_of
 from sharpen.runs.store import unit_files
 from sharpen.studio.words import clean
 
@@ -18,7 +19,7 @@ STYLES = ("cyan", "magenta", "yellow", "green", "blue")
 
 def first_plays(folder: Path, key: str, n: int) -> list[dict[str, Any]]:
     """The first ``n`` plays of a step, as plain dicts; empty for a step that is no ``play``."""
-    if key.rpartition("/")[2].partition(":")[0] != "play":
+    if verb_of(key) != "play":
         return []
     return read_plays(unit_files(folder).get(key, [])[2::3], 0, n)
 

@@ -12,6 +12,7 @@ from sharpen.measure.warnings import Watch
 from sharpen.recipes import RECIPES
 from sharpen.runs.lock import is_locked
 from sharpen.runs.manifest import Manifest, read_manifest
+from sharpen.runs.step import verb_of
 from sharpen.runs.store import unit_files
 from sharpen.runs.streams import stream
 from sharpen.studio import curves
@@ -119,11 +120,6 @@ def costs(folder: Path, manifest: Manifest) -> dict[str, Any]:
     return {**cost(steps.values()), "plays": plays, "seconds": round(sum(seconds(folder).values()), 1)}
 
 
-def verb_of(key: str) -> str:
-    """``sample`` of ``round-0001/sample:0``."""
-    return key.rpartition("/")[2].partition(":")[0]
-
-
 def round_of(key: str) -> int:
     """The round that a step's key names, 0 before the first."""
     for part in key.split("/"):
@@ -162,8 +158,9 @@ def ledger(folder: Path, manifest: Manifest) -> list[dict[str, Any]]:
     """Seconds by round: ``round`` and one number for each of ``LEDGER``. Steps that held-out questions need
     count as ``measure``, whatever their verb."""
     out: dict[int, dict[str, float]] = {}
+    steps = manifest.steps
     for key, spent in seconds(folder).items():
-        if key not in manifest.steps:
+        if key not in steps:
             continue
         scopes = key.split("/")[:-1]
         kind = "measure" if any(s in _MEASURING for s in scopes) else _VERBS.get(verb_of(key), "other")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import html
 import json
 from functools import cache
 from importlib.resources import files
@@ -78,14 +79,7 @@ def _page(title: str, policy: str, styles: str, scripts: str) -> str:
         head, _, rest = shell.partition(mark)
         shell = head + text + rest
     head, _, rest = shell.partition("<!--title-->")
-    return head + escaped(title) + rest
-
-
-def escaped(text: str) -> str:
-    """Text for HTML."""
-    for sign, name in (("&", "&amp;"), ("<", "&lt;"), (">", "&gt;"), ('"', "&quot;")):
-        text = text.replace(sign, name)
-    return text
+    return head + html.escape(title) + rest
 
 
 def _sha256(text: str) -> str:

@@ -10,6 +10,7 @@ import duckdb
 from sharpen.errors import SharpenError, unknown
 from sharpen.score.verdict import Status
 from sharpen.studio.episodes import Sampled, light, listed
+from sharpen.studio.words import texts
 
 MOST = 200
 """Rows of a page."""
@@ -33,7 +34,7 @@ def episodes(steps: Sequence[Sampled], want: Mapping[str, Any]) -> dict[str, Any
     Raises SharpenError for an unknown step, outcome, status or order.
     """
     chosen = _chosen(steps, str(want.get("step", "")))
-    start, n = max(int(want.get("offset") or 0), 0), min(max(int(want.get("limit") or 50), 1), MOST)
+    start, n = _bounds(want, 50)
     outcome, status = str(want.get("outcome", "")), str(want.get("status", ""))
     for kind, value, known in (("outcome", outcome, OUTCOMES), ("status", status, ["", *Status])):
         if value not in known:
@@ -62,6 +63,11 @@ def episodes(steps: Sequence[Sampled], want: Mapping[str, Any]) -> dict[str, Any
     )
     rows = [listed(chosen[r["place"]], r, [r] if r["status"] is not None else []) for r in _dicts(page)]
     return {"rows": rows, "total": total, "shown": of, "of": of}
+
+
+def _bounds(want: Mapping[str, Any], usual: int) -> tuple[int, int]:
+    """Where a page begins, and how many rows it has at most."""
+    return max(int(want.get("offset") or 0), 0), min(max(int(want.get("limit") or usual), 1), MOST)
 
 
 def _chosen(steps: Sequence[Sampled], key: str) -> list[Sampled]:
@@ -109,7 +115,7 @@ def joined(steps: Sequence[Sampled]) -> duckdb.DuckDBPyConnection:
         select e.key, p.step, p.round, e.task_id, e.sample, e.text, e.prefill, e.finish, e.n_sampled,
                e.mean_entropy, e.mean_certainty, v.correct, v.status, v.score, v."by", v.detail,
                p.place, p.part, e.file_row_number as row
-        from read_parquet({_list(p for p, *_ in parts)}, union_by_name=true, filename=true,
+        from read_parquet([{texts(p for p, *_ in parts)}], union_by_name=true, filename=true,
                           file_row_number=true) e
         join parts p on e.filename = p.filename left join verdicts v on e.key = v.key""")
     return connection
@@ -122,17 +128,13 @@ def _verdicts(files: Sequence[str], *, last: bool) -> str:
             "select null::varchar as key, null::boolean as correct, null::varchar as status, "
             'null::double as score, null::varchar as "by", null::varchar as detail where false'
         )
-    read = f"read_parquet({_list(files)}, union_by_name=true, filename=true)"
+    read = f"read_parquet([{texts(files)}], union_by_name=true, filename=true)"
     if not last:
         return f"select {names} from {read}"
     return (
         f"select v.{names} from {read} v join judged j on v.filename = j.filename "
         "qualify row_number() over (partition by v.key order by j.place desc) = 1"
     )
-
-
-def _list(files: Any) -> str:
-    return "[" + ", ".join("'" + str(f).replace("'", "''") + "'" for f in files) + "]"
 
 
 def difference(steps: Sequence[Sampled], a: str, b: str, want: Mapping[str, Any]) -> dict[str, Any]:
@@ -157,7 +159,7 @@ def difference(steps: Sequence[Sampled], a: str, b: str, want: Mapping[str, Any]
         where a.place = 0 and b.place = {int(first is not second)}"""
     )
     counts = dict(connection.execute("select change, count(*) from pairs group by change").fetchall())
-    start, n = max(int(want.get("offset") or 0), 0), min(max(int(want.get("limit") or 20), 1), MOST)
+    start, n = _bounds(want, 20)
     where, arguments = ("where change = ?", [change]) if change else ("", [])
     page = connection.execute(
         f"select * from pairs {where} order by change = 'right', change = 'wrong', part, row "

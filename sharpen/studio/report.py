@@ -16,6 +16,7 @@ from sharpen.studio.curves import SECTIONS
 from sharpen.studio.items import held_out_items
 from sharpen.studio.overview import overview, pooled
 from sharpen.studio.page import standalone
+from sharpen.studio.table import seeds_gains
 from sharpen.studio.words import is_share, label
 from sharpen.verbs.seeds import read_plan, seed_folder, summarise
 
@@ -78,16 +79,8 @@ def members(folder: Path, name: str) -> tuple[dict[str, Path], dict[str, Any] | 
     runs = {f"{name}/seed-{s}": seed_folder(folder, s) for s in seeds}
     runs = {n: f for n, f in runs.items() if (f / "manifest.jsonl").is_file()}
     values = {s: held_out_items(f) for s, f in enumerate(runs.values())}
-    gains = []
-    if values:
-        summary = summarise(recipe, "", values)
-        for measure, found in summary["measures"].items():
-            change = found["change"]
-            gains.append({
-                "name": "held_out", "measure": measure, "label": label(measure), "share": is_share(measure),
-                "base": found["base"]["mean"], "final": found["final"]["mean"], "change": change["mean"],
-                "low": change["low"], "high": change["high"], "items": found["items"],
-            })  # fmt: skip
+    found = seeds_gains(summarise(recipe, "", values)) if values else []
+    gains = [{**g.to_json(), "label": label(g.measure), "share": is_share(g.measure)} for g in found]
     group = {"id": name, "recipe": recipe, "runs": list(runs), "planned": len(seeds), "gains": gains}
     return runs, {**group, "pooled": pooled(list(runs.values()))}
 

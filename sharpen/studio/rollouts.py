@@ -8,7 +8,7 @@ from typing import Any
 from rich.text import Text
 
 from sharpen.runs.store import rollouts, unit_files
-from sharpen.studio.words import clean
+from sharpen.studio.words import clean, texts
 
 SHOWN = ("key", "task_id", "sample", "prompt", "prefill", "text", "finish", "n_sampled")
 VERDICT = ("score", "status", "correct", "by", "detail")
@@ -28,7 +28,7 @@ def first_rollouts(folder: Path, key: str, n: int) -> list[dict[str, Any]]:
     columns = [c for c in (*SHOWN, *VERDICT) if c in table.columns]
     held = duckdb.read_parquet([str(f) for f in files])
     own = held.project("key").limit(n).fetchall() if "key" in held.columns else []
-    wanted = ", ".join("'" + k.replace("'", "''") + "'" for (k,) in own)
+    wanted = texts(k for (k,) in own)
     if not wanted:
         return []
     # by name, as the store gives no order

@@ -17,7 +17,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from sharpen.errors import SharpenError, missing
-from sharpen.studio.compare import pairs
 from sharpen.studio.curves import SECTIONS
 from sharpen.studio.episodes import Sampled, read, rows_in, sampled_steps, whole
 from sharpen.studio.folder import Folder
@@ -26,9 +25,8 @@ from sharpen.studio.overview import overview
 from sharpen.studio.page import SERVED_POLICY, served
 from sharpen.studio.pieces import Pieces
 from sharpen.studio.query import difference, episodes
-from sharpen.studio.report import MOST_RUNS, members
+from sharpen.studio.report import MOST_RUNS, compared, members
 from sharpen.studio.sql import COLUMNS, MEASURES, answer
-from sharpen.studio.words import label
 
 if TYPE_CHECKING:
     from starlette.applications import Starlette
@@ -79,17 +77,11 @@ class Studio:
             raise SharpenError(f"choose 1 to {MOST_RUNS} runs")
         found = {name: self.folder.run(name) for name in chosen}
         groups = [members(f, self.folder._name(f))[1] for f in self.folder.seeds_of(chosen)]
-        first = chosen[0]
-        differences = [] if groups else [
-            {**pair, "a": first, "b": name, "label": label(pair["measure"])}
-            for name in chosen[1:]
-            for pair in pairs(found[first], found[name])
-        ]  # fmt: skip
         return {
             "sections": SECTIONS,
             "runs": [overview(folder, name) for name, folder in found.items()],
             "groups": [g for g in groups if g],
-            "pairs": differences,
+            "pairs": [] if groups else compared(list(found.items())),
         }
 
     def steps(self, want: Mapping[str, Any]) -> dict[str, Any]:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from sharpen.errors import SharpenError, unknown
 from sharpen.runs.store import rollouts, unit_files
 from sharpen.studio.rollouts import VERDICT
+from sharpen.studio.words import texts
 
 if TYPE_CHECKING:
     import duckdb
@@ -104,10 +105,9 @@ def query(runs: Mapping[int, Path], where: str = "", *, writes: Sequence[Path] =
 
 def close_in(connection: duckdb.DuckDBPyConnection, files: Sequence[Path]) -> None:
     """Keep what a user writes to these files: no other path, no network, no variable of ours."""
-    listed = ", ".join("'" + str(p).replace("'", "''") + "'" for p in files)
     for setting in (
         "temp_directory=''",  # first: a folder for spilling would stay open to reading and writing
-        f"allowed_paths=[{listed}]",
+        f"allowed_paths=[{texts(files)}]",
         "autoload_known_extensions=false",
         "autoinstall_known_extensions=false",
         "allow_community_extensions=false",

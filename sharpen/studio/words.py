@@ -138,3 +138,8 @@ def label(name: str) -> str:
     if name.startswith("pass_at_"):
         return "pass@" + name.removeprefix("pass_at_").replace("_", "-")
     return LABELS.get(name, name.replace("_", " "))
+
+
+def texts(values: Iterable[object]) -> str:
+    """These as SQL texts, with commas between."""
+    return ", ".join("'" + str(v).replace("'", "''") + "'" for v in values)

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from sharpen.runs.step import verb_of
+
 REFILL = "refill"
 """Scopes whose samples make up for dead groups begin with this."""
 
@@ -25,7 +27,7 @@ def cost(steps: Iterable[Mapping[str, Any]]) -> dict[str, int]:
         "rows_learnt": 0,
     }
     for line in steps:
-        verb = line["step"].rpartition("/")[2].partition(":")[0]
+        verb = verb_of(line["step"])
         if verb == "sample":
             scope = line["step"].split("/")
             purpose = "held_out" if "held_out" in scope or "validation" in scope else "training"

@@ -13,7 +13,7 @@ import pyarrow.parquet as pq
 
 from sharpen.errors import SharpenError, unknown
 from sharpen.runs.manifest import Manifest, first_difference, read_manifest
-from sharpen.runs.step import CHECKPOINTS, slug_of
+from sharpen.runs.step import CHECKPOINTS, slug_of, verb_of
 from sharpen.runs.store import unit_files
 from sharpen.runs.streams import Stream, stream
 from sharpen.sample.engine import Engine
@@ -89,10 +89,10 @@ def replay(folder: Path, key: str, engine: Engine | None = None) -> dict[str, An
 def step_of(manifest: Manifest, key: str) -> str:
     """The step that an episode's key names. SharpenError where there is none, or it samples nothing."""
     steps = [k for k in manifest.steps if key.startswith(f"{k}/")]
-    sampling = [k for k in manifest.steps if _verb(k) in _HOW]
+    sampling = [k for k in manifest.steps if verb_of(k) in _HOW]
     if not steps:
         raise unknown("step of an episode", key, sampling)
-    if _verb(steps[-1]) not in _HOW:
+    if verb_of(steps[-1]) not in _HOW:
         raise SharpenError(f"replay: {steps[-1]} samples nothing: an episode's key is wanted")
     return steps[-1]
 
@@ -124,7 +124,7 @@ def sampled_spans(episode: Episode) -> Iterator[tuple[np.ndarray, Span]]:
 
 def how_asked(line: Mapping[str, Any], episode: Episode, span: Span, request: str) -> How:
     """What a span of a step was asked with, from the step's manifest line."""
-    inputs, seed, verb = line["inputs"], line["inputs"]["seed"], _verb(line["step"])
+    inputs, seed, verb = line["inputs"], line["inputs"]["seed"], verb_of(line["step"])
     own = stream(seed, *line["step"].split("/")[:-1], line["name"])
     if verb == "play":
         play = int(episode.key.split("/")[-2])
@@ -228,7 +228,3 @@ def _note(numerics: Mapping[str, Any]) -> str:
         field, old, new = found
         return f"made with {field} {old}, this is {new}: bits may differ"
     return ""
-
-
-def _verb(key: str) -> str:
-    return key.rpartition("/")[2].partition(":")[0]

@@ -153,17 +153,12 @@ def about(folder: Path, run_id: str, sent: int) -> About:
     """What a sink is told of the run in ``folder``."""
     import tomllib
 
+    from sharpen.studio.overview import flat
+
     manifest = read_manifest(folder)
     whole = folder.resolve()
     base = f"{whole.parent.name}-{whole.name}" if whole.name.startswith("seed-") else whole.name
     told = {key: manifest.header.get(key) for key in ("recipe", "seed")}
     return About(
-        folder, f"{base}-{run_id[:6]}", run_id, {**_flat(tomllib.loads(manifest.config)), **told}, sent
+        folder, f"{base}-{run_id[:6]}", run_id, {**flat(tomllib.loads(manifest.config)), **told}, sent
     )
-
-
-def _flat(values: Mapping[str, Any], before: str = "") -> dict[str, Any]:
-    out: dict[str, Any] = {}
-    for key, value in values.items():
-        out |= _flat(value, f"{before}{key}.") if isinstance(value, dict) else {f"{before}{key}": value}
-    return out
