@@ -6,9 +6,10 @@ promises about results is checked in every repeat: the same bits, or the same to
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, nullcontext
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any
+from unittest.mock import patch
 
 import numpy as np
 import w1_rollouts
@@ -145,17 +146,11 @@ def packing(policy: Any, job: Job) -> Work:
     return learnt(policy, job, padded)
 
 
-@contextmanager
-def padded() -> Iterator[None]:
+def padded() -> AbstractContextManager[Any]:
     """Inside, the learner's forward pads."""
     from sharpen.learn import objective
 
-    kept = objective.packed_hidden
-    objective.packed_hidden = padded_hidden
-    try:
-        yield
-    finally:
-        objective.packed_hidden = kept
+    return patch.object(objective, "packed_hidden", padded_hidden)
 
 
 def padded_hidden(module: Any, sequences: Any) -> Any:
@@ -177,17 +172,11 @@ def chunked(policy: Any, job: Job) -> Work:
     return learnt(policy, job, whole, tokens_per_microbatch=1 << 20)
 
 
-@contextmanager
-def whole() -> Iterator[None]:
+def whole() -> AbstractContextManager[Any]:
     """Inside, the logits of a micro-batch are alive together."""
     from sharpen.learn import objective
 
-    kept = objective.CHUNK
-    objective.CHUNK = 1 << 60
-    try:
-        yield
-    finally:
-        objective.CHUNK = kept
+    return patch.object(objective, "CHUNK", 1 << 60)
 
 
 def alike(policy: Any, job: Job) -> Work:
@@ -196,17 +185,11 @@ def alike(policy: Any, job: Job) -> Work:
     return learnt(policy, job, one_by_one)
 
 
-@contextmanager
-def one_by_one() -> Iterator[None]:
+def one_by_one() -> AbstractContextManager[Any]:
     """Inside, every row is taken for another one."""
     from sharpen.learn import objective
 
-    kept = objective.distinct
-    objective.distinct = lambda rows: (list(rows), list(range(len(rows))))
-    try:
-        yield
-    finally:
-        objective.distinct = kept
+    return patch.object(objective, "distinct", lambda rows: (list(rows), list(range(len(rows)))))
 
 
 TECHNIQUES: dict[str, Callable[[Any, Job], Work]] = {

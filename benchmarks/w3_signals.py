@@ -6,31 +6,26 @@ followed by a second forward pass over what was sampled, as published code compu
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from typing import Any
+from unittest.mock import patch
 
 import inputs
 import numpy as np
 import w1_rollouts
 from measuring import Clock, Side, run_side
-from w1_rollouts import counts, requests, warm
+from peers.side import counts, warm
+from w1_rollouts import requests
 from workload import HERE, Job, Workload, ours
 
 VOCABULARY = 32_768
 
 
-@contextmanager
-def without_signals() -> Iterator[None]:
+def without_signals() -> AbstractContextManager[Any]:
     """Inside, the engine's rows draw tokens alone: the same ids, zeros for numbers."""
     from sharpen.sample import rows
 
-    told = rows.draw
-    rows.draw = bare
-    try:
-        yield
-    finally:
-        rows.draw = told
+    return patch.object(rows, "draw", bare)
 
 
 def bare(logits: Any, law: Any, uniforms: Any, history: Any) -> Any:

@@ -26,16 +26,6 @@ def last(run: Row) -> int:
     return max(x["round"] for x in run["items"])
 
 
-def exact(found: Row, arm: str, on: str, at: int = -1) -> Values:
-    """Whether each greedy score is the gold one, ``(seeds, items)``; what cannot be read is not."""
-    rows = []
-    for run in of(found, arm):
-        r = last(run) if at < 0 else at
-        held = next(x for x in run["items"] if (x["round"], x["on"]) == (r, on))
-        rows.append([g == s for g, s in zip(held["gold"], held[ASKED.get(arm, "greedy")], strict=True)])
-    return np.array(rows, float)
-
-
 def numbers(found: Row, arm: str, name: str, on: str, column: str, at: int = -1) -> list[float]:
     """A number of the rows ``name``, by seed, where it is known."""
     told = []
@@ -46,7 +36,7 @@ def numbers(found: Row, arm: str, name: str, on: str, column: str, at: int = -1)
 
 
 def scores(found: Row, arm: str, on: str, at: int = -1) -> tuple[Values, Values]:
-    """Gold and greedy scores, ``(seeds, items)``; NaN is unread."""
+    """Gold scores and a judge's, asked greedily, ``(seeds, items)``; NaN is unread."""
     gold, said = [], []
     for run in of(found, arm):
         r = last(run) if at < 0 else at
@@ -54,6 +44,12 @@ def scores(found: Row, arm: str, on: str, at: int = -1) -> tuple[Values, Values]
         gold.append(held["gold"])
         said.append([np.nan if s is None else s for s in held[ASKED.get(arm, "greedy")]])
     return np.array(gold, float), np.array(said, float)
+
+
+def exact(found: Row, arm: str, on: str, at: int = -1) -> Values:
+    """Whether each score is the gold one, ``(seeds, items)``; what cannot be read is not."""
+    gold, said = scores(found, arm, on, at)
+    return (gold == said).astype(float)
 
 
 def correlation(gold: Values, said: Values) -> float | None:
@@ -96,12 +92,9 @@ def arms(found: Row) -> str:
                 if last(of(found, arm)[0])
                 else ""
             )
-            cells = [
-                numbers(
-                    found, arm, "judge_bare" if n in ("unread", "same") and arm in ASKED else "judge", on, n
-                )
-                for n in ("defects_recall", "defects_precision", "unread", "same")
-            ]
+            alone = "judge_bare" if arm in ASKED else "judge"
+            cells = [numbers(found, arm, "judge", on, n) for n in ("defects_recall", "defects_precision")]
+            cells += [numbers(found, arm, alone, on, n) for n in ("unread", "same")]
             learnt = last(of(found, arm)[0])
             told = [numbers(found, arm, "judge_pairs", on, f"scored_{n}") for n in ("accuracy", "ties")]
             rows.append([arm if on == SETS[0] else "", on, mean(end.ravel()), gap, pearsons(found, arm, on),
