@@ -22,7 +22,7 @@ from sharpen.studio.episodes import Sampled, read, rows_in, sampled_steps, whole
 from sharpen.studio.folder import Folder
 from sharpen.studio.matches import some_plays
 from sharpen.studio.overview import overview
-from sharpen.studio.page import SERVED_POLICY, served
+from sharpen.studio.page import SCRIPTS, SERVED_POLICY, STYLES, asset, served
 from sharpen.studio.pieces import Pieces
 from sharpen.studio.query import difference, episodes
 from sharpen.studio.report import MOST_RUNS, compared, members
@@ -289,8 +289,6 @@ async def _wanted(request: Request) -> dict[str, Any]:
 
 
 def _asset(name: str) -> str | None:
-    from sharpen.studio.page import SCRIPTS, STYLES, asset
-
     return asset(name) if name in (*SCRIPTS, *STYLES) else None
 
 

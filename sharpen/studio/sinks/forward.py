@@ -114,20 +114,22 @@ class Forwarding:
 
     def _begin(self, name: str, rows: int) -> None:
         sink = self._waiting.pop(name)
-        path = self._folder / SENT
-        known = json.loads(path.read_text("utf-8")) if path.exists() else {}
-        note = known.get(name) or {"id": uuid.uuid4().hex[:12], "rows": 0}
+        note = self._notes().get(name) or {"id": uuid.uuid4().hex[:12], "rows": 0}
         # a run that was repaired has fewer; the others come again as they were
         self._sent[name] = {"id": note["id"], "rows": min(note["rows"], rows)}
         sink.begin(about(self._folder, note["id"], self._sent[name]["rows"]))
         self._open[name] = sink
 
-    def _note(self) -> None:
+    def _notes(self) -> dict[str, Any]:
         path = self._folder / SENT
-        known = json.loads(path.read_text("utf-8")) if path.exists() else {}
-        text = json.dumps({**known, **self._sent}, indent=1, sort_keys=True) + "\n"
-        if not path.exists() or path.read_text("utf-8") != text:
-            write_atomic(path, text.encode(), "config")
+        return json.loads(path.read_text("utf-8")) if path.exists() else {}
+
+    def _note(self) -> None:
+        known = self._notes()
+        now = {**known, **self._sent}
+        if now != known:
+            text = json.dumps(now, indent=1, sort_keys=True) + "\n"
+            write_atomic(self._folder / SENT, text.encode(), "config")
 
     @contextmanager
     def _guarded(self, name: str) -> Iterator[None]:
