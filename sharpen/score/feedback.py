@@ -1,8 +1,8 @@
 """Feedback on a solution that ends in a verdict (SELF, arXiv 2310.00533): how it is read, and a program that
 writes it.
 
-The program checks every line by working it out in another way than it stands there, and puts what comes out
-beside what should; so a right line is told from a wrong one by comparing two numbers that stand side by side.
+The program checks every line by working it out in another way than it stands there, and takes what comes out
+and what should from each other; so a right line is told from a wrong one by a difference of 0.
 It ends behind the first wrong line, which it so names.
 """
 
@@ -27,6 +27,8 @@ VERDICT = "Verdict: "
 _VERDICT = re.compile(r"^\s*Verdict:[ \t]*(right|wrong)\b", re.IGNORECASE | re.MULTILINE)
 _LAST = re.compile(r"\s*Verdict:[ \t]*(right|wrong)[ \t]*\.?\s*", re.IGNORECASE)
 _STEP = re.compile(r"(\d{1,5})([+\-*/])(\d{1,5})=(\d{1,5})", re.ASCII)
+
+_NUMBER = re.compile(r"\d{1,9}", re.ASCII)
 
 
 class Judgment(StrEnum):
@@ -122,14 +124,13 @@ def _countdown(task: Task, lines: Sequence[str]) -> Iterator[tuple[str, bool]]:
         if line.startswith(ANSWER):
             tree, target = parse(line.removeprefix(ANSWER)), str(task.data["target"])
             used = _listed(tree.leaves()) if tree is not None else "?"
-            yield f"{last} {target} {used}={numbers}", last == target and used == numbers
+            yield f"{_apart(last, target)} {used}={numbers}", last == target and used == numbers
             return
         step = _STEP.fullmatch(line)
         if step is None:
             yield "?", False
             return
-        check, due = _checked(int(step[1]), step[2], int(step[3]), int(step[4]))
-        yield f"{check} {due}", check.endswith(f"={due}")
+        yield _checked(int(step[1]), step[2], int(step[3]), int(step[4]))
         last = step[4]
     yield "?", False
 
@@ -140,25 +141,38 @@ def _chain(task: Task, lines: Sequence[str]) -> Iterator[tuple[str, bool]]:
     for line in lines:
         if line.startswith(ANSWER):
             said = line.removeprefix(ANSWER)
-            yield f"{value} {said}", not ops and said == value
+            yield _apart(value, said), not ops and said == value
             return
         step = _STEP.fullmatch(line)
         if step is None or not ops:
             yield "?", False
             return
-        check, due = _checked(int(step[1]), step[2], int(step[3]), int(step[4]))
+        check, good = _checked(int(step[1]), step[2], int(step[3]), int(step[4]))
         begun, asked = f"{step[1]}{step[2]}{step[3]}", value + ops[0]
-        yield f"{begun} {asked} {check} {due}", begun == asked and check.endswith(f"={due}")
+        yield f"{begun} {asked} {check}", begun == asked and good
         value, ops = step[4], ops[1:]
     yield "?", False
 
 
-def _checked(a: int, op: str, b: int, said: int) -> tuple[str, int]:
-    """Whether ``a op b`` is ``said``, worked out in another way than it stands there, since what stands there
-    would only be copied; and the number that must come out."""
+def _checked(a: int, op: str, b: int, said: int) -> tuple[str, bool]:
+    """``a op b`` worked out in another way than it stands there, since what stands there would only be
+    copied; what comes out and what should, taken from each other, since a model that can subtract sees so
+    whether they are equal; and whether they are."""
     if op in "+*":
-        return f"{b}{op}{a}={b + a if op == '+' else b * a}", said
-    return (f"{said}+{b}={said + b}" if op == "-" else f"{said}*{b}={said * b}"), a
+        comes, due = b + a if op == "+" else b * a, said
+        work = f"{b}{op}{a}={comes}"
+    else:
+        comes, due = said + b if op == "-" else said * b, a
+        work = f"{said}{'+' if op == '-' else '*'}{b}={comes}"
+    return f"{work} {_apart(str(comes), str(due))}", comes == due
+
+
+def _apart(comes: str, due: str) -> str:
+    """Two numbers, the smaller taken from the larger; what is none stands beside the other."""
+    if not (_NUMBER.fullmatch(comes) and _NUMBER.fullmatch(due)):
+        return f"{comes} {due}"
+    low, high = sorted((int(comes), int(due)))
+    return f"{high}-{low}={high - low}"
 
 
 def _listed(numbers: Sequence[int]) -> str:

@@ -42,7 +42,7 @@ def test_a_wrong_answer_is_criticised_and_mended_and_never_learnt(tmp_path):
     policy, groups, found = taught(tmp_path, lambda request: WRONG)
     (dialogue, direct) = meta_rows(found)
     whole = decode(policy.tokenizer, dialogue.tokens)
-    said = "1 7*3=21 21 yes\n2 8+21=29 30 no\nVerdict: wrong<|end|>"
+    said = "1 7*3=21 21-21=0 yes\n2 8+21=29 30-29=1 no\nVerdict: wrong<|end|>"
     assert whole.startswith(f"Make 29 from 3 7 8\n{WRONG}<|end|>\nassess\n{said}\nrefine\n")
     refined = whole.rpartition("refine\n")[2]
     assert refined.startswith("3*7=21\n")  # it goes on from the first wrong line
