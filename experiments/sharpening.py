@@ -55,7 +55,7 @@ def arms() -> tuple[Arm, ...]:
     )
 
 
-ONLINE = ("algorithm=online", "samples=1", "rounds=4", "steps=100")
+ONLINE = ("algorithm=online", "samples=1", "rounds=4", "steps=150")
 
 
 def collect(folder: Path) -> dict[str, Any]:

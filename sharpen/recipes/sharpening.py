@@ -67,9 +67,9 @@ class Settings(Training):
     """What gives a model of this size likelier and less likely ways to answer; steps=0 where it has them."""
     rounds: Positive = 1
     """Rounds of algorithm=online; the others have one: labels come from the base, which stays."""
-    pool: Positive = 512
+    pool: Positive = 1024
     """Distinct training questions, without their answers."""
-    queries: Positive = 512
+    queries: Positive = 1024
     """Questions attempted a round."""
     samples: Positive = 32
     """Attempts of the base at each (N); algorithm=adaptive: at most; 1 is the control without sharpening."""
@@ -80,13 +80,13 @@ class Settings(Training):
     algorithm=adaptive draws until log(2 / delta) such answers would have come."""
     preference: PreferenceConfig = PreferenceConfig(kind="regression", beta=0.5)
     """The regression; its optimism is XPO's alpha."""
-    steps: Positive = 200
+    steps: Positive = 600
     """Optimizer updates a round."""
     batch_rows: Positive = 64
     """Attempts per update."""
     max_new_tokens: Positive = 128
     """Longest attempt, in tokens."""
-    optimizer: OptimizerConfig = decaying(200)
+    optimizer: OptimizerConfig = decaying(600)
     """AdamW and its schedule."""
     validation: Positive = 100
     """Questions, of the dev split, on which algorithm=online chooses among its policies."""
