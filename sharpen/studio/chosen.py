@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Sequence, Set
 from pathlib import Path
 from typing import Any
 
-from sharpen.runs.manifest import Manifest, read_manifest
+from sharpen.runs.manifest import read_manifest
 from sharpen.runs.streams import stream
 from sharpen.studio.episodes import Sampled, read, rows_in, sampled_steps, take, told, verdicts
 from sharpen.studio.matches import some_plays
+from sharpen.studio.overview import is_measuring
 from sharpen.studio.pieces import Pieces
 
 SIBLINGS = 16
@@ -18,6 +19,8 @@ TOKENS = 120_000
 """Tokens shown of all runs together: what keeps a report small."""
 PLAYS = 12
 """Games shown of a step."""
+ROUNDS = 40
+"""Rounds shown: of a run of more, measured ones and others in turn, the first and the last among them."""
 
 
 def chosen(folder: Path, n: int, tokens: int = TOKENS) -> dict[str, Any]:
@@ -29,7 +32,8 @@ def chosen(folder: Path, n: int, tokens: int = TOKENS) -> dict[str, Any]:
     the same for equal steps.
     """
     manifest = read_manifest(folder)
-    steps = sampled_steps(manifest)
+    every = sampled_steps(manifest)
+    steps = _some_rounds(every, ROUNDS)
     taken = _taken(_in_turn(steps), n, tokens)
     pieces = Pieces(folder, manifest.steps)
     rows = []
@@ -38,10 +42,26 @@ def chosen(folder: Path, n: int, tokens: int = TOKENS) -> dict[str, Any]:
     return {
         "rows": rows,
         "shown": len(rows),
-        "of": sum(s.rows for s in steps),
+        "of": sum(s.rows for s in every),
         "steps": {s.key: {"name": s.name, "round": s.round, **s.about} for s in steps if taken.get(s.key)},
-        **_games(manifest, steps),
+        **_games(steps, every),
     }
+
+
+def _some_rounds(steps: Sequence[Sampled], most: int) -> list[Sampled]:
+    """The steps of at most so many rounds, half of them such as measured something, evenly spread."""
+    measured = {s.round for s in steps if is_measuring(s.key)}
+    rounds = {s.round for s in steps}
+    shown = _spread(measured, most // 2)
+    shown |= _spread(rounds - shown, most - len(shown))
+    return [s for s in steps if s.round in shown]
+
+
+def _spread(rounds: Set[int], most: int) -> set[int]:
+    ordered = sorted(rounds)
+    if len(ordered) <= most:
+        return set(ordered)
+    return {ordered[round(i * (len(ordered) - 1) / (most - 1))] for i in range(most)}
 
 
 def _in_turn(steps: Sequence[Sampled]) -> list[Sampled]:
@@ -97,7 +117,8 @@ def _rows(step: Sampled, places: Places, pieces: Pieces) -> list[dict[str, Any]]
     return [told(step, row, known.get(row["key"], []), pieces) for row in rows]
 
 
-def _games(manifest: Manifest, steps: Sequence[Sampled]) -> dict[str, Any]:
-    played = [s for s in steps if s.plays]
-    plays = [p for s in played for p in some_plays(s.plays, s.key, s.round, PLAYS)]
-    return {"plays": plays, "plays_of": sum(rows_in(p) for s in played for p in s.plays)} if played else {}
+def _games(steps: Sequence[Sampled], every: Sequence[Sampled]) -> dict[str, Any]:
+    if not any(s.plays for s in every):
+        return {}
+    plays = [p for s in steps if s.plays for p in some_plays(s.plays, s.key, s.round, PLAYS)]
+    return {"plays": plays, "plays_of": sum(rows_in(p) for s in every for p in s.plays)}

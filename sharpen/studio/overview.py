@@ -67,7 +67,7 @@ def overview(folder: Path, name: str) -> dict[str, Any]:
 
 def state(folder: Path, manifest: Manifest, config: Mapping[str, Any]) -> dict[str, Any]:
     """Which run it is, and how far: ``recipe``, ``seed``, ``title``, ``control``, ``state``, ``round``,
-    ``rounds``, ``steps``, ``last``, ``greedy`` (held-out accuracy so far)."""
+    ``rounds``, ``steps``, ``last``, ``headline`` (what the run is for, by round)."""
     header, steps = manifest.header, manifest.steps
     recipe = str(header.get("recipe", ""))
     title = RECIPES[recipe].title if recipe in RECIPES else ""
@@ -76,9 +76,6 @@ def state(folder: Path, manifest: Manifest, config: Mapping[str, Any]) -> dict[s
     live = is_locked(folder)
     control = str(config.get("control", "none"))
     told = "" if control == "none" else CONTROLS.get(control, f"control: {control}")
-    accuracy = [
-        r["accuracy_greedy"] for r in manifest.metrics if r.get("name") == MAIN and "accuracy_greedy" in r
-    ]
     return {
         "recipe": recipe,
         "title": title,
@@ -89,8 +86,25 @@ def state(folder: Path, manifest: Manifest, config: Mapping[str, Any]) -> dict[s
         "rounds": rounds if isinstance(rounds, int) else None,
         "steps": len(steps),
         "last": next(reversed(steps), ""),
-        "greedy": accuracy,
+        "headline": headline(manifest.metrics),
     }
+
+
+def headline(rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """The measure that a run is for: its ``label``, whether it is a ``share``, and its ``values`` so far. Of
+    a run that plays how far it is from an equilibrium, or else its first contest; of others greedy accuracy.
+    """
+    held = [row for row in rows if row.get("name") == CONTEST]
+    known = dict.fromkeys(k for row in held for k in row)
+    solved = [k for k in ("nash_conv_average", "nash_conv") if k in known]
+    name = next((k for k in (*solved, *(k for k in known if k.endswith("/won")))), "")
+    if not name:
+        held, name = [row for row in rows if row.get("name") == MAIN], "accuracy_greedy"
+    if name in solved:
+        told = "NashConv" if name == "nash_conv" else "NashConv, average"
+    else:
+        told = f"won against {name.rpartition('/')[0]}" if name in known else label(name)
+    return {"label": told, "share": name not in solved, "values": [row[name] for row in held if name in row]}
 
 
 def _is_finished(manifest: Manifest, reached: int, rounds: Any) -> bool:
@@ -115,9 +129,14 @@ def costs(folder: Path, manifest: Manifest) -> dict[str, Any]:
     plays = sum(
         (line["result"] or {}).get("plays", 0)
         for key, line in steps.items()
-        if verb_of(key) == "play" and not set(_MEASURING) & set(key.split("/"))
+        if verb_of(key) == "play" and not is_measuring(key)
     )
     return {**cost(steps.values()), "plays": plays, "seconds": round(sum(seconds(folder).values()), 1)}
+
+
+def is_measuring(key: str) -> bool:
+    """Whether a step's key names a scope in which nothing is learnt from."""
+    return not set(_MEASURING).isdisjoint(key.split("/")[:-1])
 
 
 def round_of(key: str) -> int:
@@ -162,8 +181,7 @@ def ledger(folder: Path, manifest: Manifest) -> list[dict[str, Any]]:
     for key, spent in seconds(folder).items():
         if key not in steps:
             continue
-        scopes = key.split("/")[:-1]
-        kind = "measure" if any(s in _MEASURING for s in scopes) else _VERBS.get(verb_of(key), "other")
+        kind = "measure" if is_measuring(key) else _VERBS.get(verb_of(key), "other")
         line = out.setdefault(round_of(key), dict.fromkeys(LEDGER, 0.0))
         line[kind] += spent
     return [{"round": r, **{k: round(v, 1) for k, v in out[r].items()}} for r in sorted(out)]
@@ -216,7 +234,7 @@ def _endings(manifest: Manifest) -> list[dict[str, Any]]:
     out = []
     for key, line in manifest.steps.items():
         result = line["result"] or {}
-        if verb_of(key) == "play" and not set(_MEASURING) & set(key.split("/")) and result.get("plays"):
+        if verb_of(key) == "play" and not is_measuring(key) and result.get("plays"):
             n = result["plays"]
             bad = {k: result[k] / n for k in ("invalid_move", "truncated", "crash") if result.get(k)}
             shares = {"ok": max(1 - sum(bad.values()), 0.0), **bad}

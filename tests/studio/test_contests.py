@@ -4,6 +4,7 @@ from rich.console import Console
 
 from sharpen.cli import main
 from sharpen.studio.contests import contest_table, outcome_parts
+from sharpen.studio.overview import headline
 from sharpen.studio.table import Gain
 from tests.tiny import finished
 
@@ -25,6 +26,17 @@ def test_it_shows_the_first_round_the_last_and_some_between():
     assert next(line for line in told if "NashConv" in line).split()[-1] == "0.410"
     assert next(line for line in told if "won" in line).split()[-2:] == ["59.0", "%"]
     assert next(line for line in told if "drawn" in line).split()[-1] == "–"
+
+
+def test_a_run_that_plays_is_for_its_games():
+    question = {"name": "held_out", "accuracy_greedy": 0.5}
+    assert headline([question]) == {"label": "greedy", "share": True, "values": [0.5]}
+    won = [{"name": "contest", "random/won": r / 10, "random/lost": 0.1} for r in (3, 7)]
+    assert headline([*won, question]) == {"label": "won against random", "share": True, "values": [0.3, 0.7]}
+    solved = [{**row, "nash_conv": 0.9, "nash_conv_average": 0.8} for row in won]
+    told = {"label": "NashConv, average", "share": False, "values": [0.8, 0.8]}
+    assert headline([*solved, question]) == told
+    assert headline([]) == {"label": "greedy", "share": True, "values": []}
 
 
 def test_a_run_without_games_tells_its_gains():

@@ -4,11 +4,13 @@ import json
 import re
 import subprocess
 import sys
+from itertools import pairwise
 
 import pytest
 
 from sharpen.cli import main
-from sharpen.studio.chosen import chosen
+from sharpen.studio.chosen import _some_rounds, chosen
+from sharpen.studio.episodes import Sampled
 from sharpen.studio.page import SCRIPTS, asset, embedded, standalone
 from sharpen.studio.report import name_of, report, write_report
 from sharpen.verbs.seeds import write_plan
@@ -107,6 +109,19 @@ def test_games_are_shown_move_by_move():
     assert found["plays_of"] >= len(found["plays"]) > 0
     for play in found["plays"]:
         assert len(play["turns"]) == len(play["moves"])
+
+
+def test_of_a_long_run_some_rounds_are_shown():
+    def step(r, *scopes):
+        return Sampled("/".join([*scopes, "sample:0"]), "sample", r, (), (), (), {})
+
+    steps = [step(r, f"round-{r:04}") for r in range(1, 321)]
+    steps += [step(r, f"round-{r:04}", "held_out") for r in (0, *range(40, 321, 40))]
+    shown = {s.round for s in _some_rounds(steps, 40)}
+    assert len(shown) == 40
+    assert {0, 1, 319, *range(40, 321, 40)} <= shown
+    assert max(b - a for a, b in pairwise(sorted(shown))) <= 12
+    assert _some_rounds(steps[:30], 40) == steps[:30]
 
 
 def test_no_text_of_a_model_leaves_its_place(tmp_path):

@@ -164,7 +164,8 @@ def test_a_live_run_is_seen_as_it_goes(tmp_path):
                 step = journal.begin("log", {"round": r})
                 step.finish({}, metrics=[{"name": "held_out", "round": r, "accuracy_greedy": 0.5 + r / 10}])
         [run] = here.runs({})["runs"]
-        assert (run["round"], run["rounds"], run["greedy"]) == (1, 3, [0.5, 0.6])
+        assert (run["round"], run["rounds"]) == (1, 3)
+        assert run["headline"] == {"label": "greedy", "share": True, "values": [0.5, 0.6]}
         assert here.stamp({"run": "live"}) != first
         begun = journal.begin("sample", {"x": 1})
         import pyarrow as pa

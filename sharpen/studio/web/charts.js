@@ -17,6 +17,8 @@
       if (box.drawn && Math.abs(box.drawn - box.clientWidth) > 4) draw(box);
     }
   });
+  // paper has no scrolling
+  window.addEventListener("beforeprint", () => document.querySelectorAll(".plot").forEach((box) => box.make && draw(box)));
   function draw(box) {
     const width = box.clientWidth;
     if (!width || box.drawn === width) return;

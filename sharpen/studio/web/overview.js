@@ -64,7 +64,7 @@
       h("h2", null, S.visible(run.id)),
       h("p", { class: "sub" }, `${run.title || run.recipe} · seed ${run.seed}`, stateOf([run])),
       run.control && h("p", { class: "note control" }, S.visible(run.control)),
-      gains(mainGains(run), "95 % over questions") || contest(run),
+      contest(run), answered(run),
       cost(run.cost));
   }
   const stateOf = (runs) => {
@@ -87,10 +87,21 @@
         !sure && g.low !== null && g.low !== undefined && h("div", { class: "how" }, "the interval holds 0"));
     }));
   }
+  // a run that plays is for its games; the questions that it answers beside them tell whether they help elsewhere
+  function answered(run) {
+    const found = gains(mainGains(run), "95 % over questions");
+    if (!contested(run).length) return found || h("p", { class: "sub" }, "Nothing was measured twice, so there is no gain to tell.");
+    return found && [h("h3", { class: "beside" }, "On questions beside the games"), found];
+  }
+  const PLAYED = ["nash_conv_average", "nash_conv"];
+  function contested(run) {
+    const rank = (m) => (PLAYED.includes(m) ? PLAYED.indexOf(m) : m.endsWith("/won") ? PLAYED.length : -1);
+    const told = run.charts.filter((c) => c.section === "contest" && rank(c.measure) >= 0).sort((a, b) => rank(a.measure) - rank(b.measure));
+    return told.map((c) => ({ chart: c, points: c.series[0].points })).filter((t) => t.points.length > 1);
+  }
   function contest(run) {
-    const told = run.charts.filter((c) => c.section === "contest" && (c.measure === "nash_conv" || c.measure.endsWith("/won")));
-    const found = told.map((c) => ({ chart: c, points: c.series[0].points })).filter((t) => t.points.length > 1);
-    if (!found.length) return h("p", { class: "sub" }, "Nothing was measured twice, so there is no gain to tell.");
+    const found = contested(run);
+    if (!found.length) return null;
     return h("div", { class: "gains" }, found.slice(0, 4).map(({ chart, points }) => {
       const [a, b] = [points[0], points[points.length - 1]];
       return h("div", { class: "gain" },

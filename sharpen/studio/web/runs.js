@@ -55,7 +55,7 @@
       }
       S.fill(table, h("div", { class: "scroll runs-table", tabindex: 0, role: "region", "aria-label": "runs" }, h("table", null,
         h("thead", null, h("tr", null, h("th", { scope: "col" }, h("span", { class: "unseen" }, "choose")), ["run", "recipe", "state", "progress"].map((t) => h("th", { scope: "col" }, t)),
-          h("th", { scope: "col", class: "number" }, "greedy"), h("th", { scope: "col" }, "by round"), h("th", { scope: "col", class: "number" }, "steps"), h("th", { scope: "col" }, "last step"))),
+          h("th", { scope: "col", class: "number" }, "result"), h("th", { scope: "col" }, "by round"), h("th", { scope: "col", class: "number" }, "steps"), h("th", { scope: "col" }, "last step"))),
         h("tbody", null, lines))));
     }
     await look();
@@ -80,15 +80,16 @@
     } });
     if (run.state === "unreadable") return h("tr", null, h("td"), h("td", null, S.visible(run.id)), h("td", { colspan: 7 }, h("span", { class: "mark wrong" }, S.visible(run.problem))));
     const done = run.rounds ? Math.min(run.round / run.rounds, 1) : null;
-    const greedy = run.greedy || [];
-    const now = greedy[greedy.length - 1];
+    const { label, share, values } = run.headline;
+    const now = values[values.length - 1];
     const doing = run.doing ? `at ${S.visible(decodeURIComponent(run.doing.step))}, ${run.doing.units} stored` : S.visible(run.last);
     return h("tr", { "aria-selected": String(S.chosen.has(run.id)), "data-run": run.id }, h("td", null, box),
       h("td", null, h("a", { href: S.address("overview", { runs: [run.id] }) }, inside ? S.visible(run.id.split("/").pop()) : S.visible(run.id)), run.control && h("span", { class: "tag", title: run.control }, "control")),
       h("td", null, S.visible(run.recipe)), h("td", null, h("span", { class: `state ${run.state}` }, run.state)),
       h("td", { class: "wide" }, done !== null && [h("span", { class: "meter", "aria-hidden": true, vars: { "--done": done } }, h("i")), `${run.round} of ${run.rounds}`]),
-      h("td", { class: "number" }, now === undefined ? "–" : S.percent(now), greedy.length > 1 && h("span", { class: "sub" }, ` ${S.points(now - greedy[0])}`)),
-      h("td", null, S.spark(greedy)), h("td", { class: "number" }, S.number(run.steps)),
+      h("td", { class: "number" }, now === undefined ? "–" : [label !== "greedy" && h("span", { class: "sub" }, `${S.visible(label)} `), S.measure(now, share)],
+        values.length > 1 && h("span", { class: "sub" }, ` ${S.change(now - values[0], share)}`)),
+      h("td", null, S.spark(values)), h("td", { class: "number" }, S.number(run.steps)),
       h("td", { class: "last" }, h("code", null, doing), run.problem && h("span", { class: "tag" }, S.visible(run.problem))));
   }
 
