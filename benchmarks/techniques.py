@@ -6,8 +6,8 @@ promises about results is checked in every repeat: the same bits, or the same to
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Any
 from unittest.mock import patch
 
@@ -146,14 +146,16 @@ def packing(policy: Any, job: Job) -> Work:
     return learnt(policy, job, padded)
 
 
-def padded() -> AbstractContextManager[Any]:
+@contextmanager
+def padded() -> Iterator[None]:
     """Inside, the learner's forward pads."""
     from sharpen.learn import objective
 
-    return patch.object(objective, "packed_hidden", padded_hidden)
+    with apart(), patch.object(objective, "packed_hidden", padded_hidden):
+        yield
 
 
-def padded_hidden(module: Any, sequences: Any) -> Any:
+def padded_hidden(module: Any, sequences: Any, _: Any) -> Any:
     """As ``packed_hidden``, by a batch padded on the right."""
     import torch
 
@@ -192,6 +194,26 @@ def one_by_one() -> AbstractContextManager[Any]:
     return patch.object(objective, "distinct", lambda rows: (list(rows), list(range(len(rows)))))
 
 
+def shared(policy: Any, job: Job) -> Work:
+    """A prompt goes through the model once for the answers to it; off: once for each. Eight answers to each
+    prompt, half of each example."""
+    given, examples = job["examples"], []
+    for at in range(0, len(given) - 7, 8):
+        prompt = given[at][: len(given[at]) // 2]
+        examples += [(prompt, e[len(e) // 2 :]) for e in given[at : at + 8]]
+    cuts = [len(prompt) for prompt, _ in examples]
+    job = {**job, "examples": [prompt + answer for prompt, answer in examples], "cuts": cuts}
+    return learnt(policy, job, apart)
+
+
+def apart() -> AbstractContextManager[Any]:
+    """Inside, no prompt is shared."""
+    from sharpen.learn import objective
+    from sharpen.learn.rows import laid
+
+    return patch.object(objective, "laid", lambda rows, **_: laid(rows, shared=False))
+
+
 TECHNIQUES: dict[str, Callable[[Any, Job], Work]] = {
     "group-shared prefill": engine_option("share"),
     "cache": cached,
@@ -201,6 +223,7 @@ TECHNIQUES: dict[str, Callable[[Any, Job], Work]] = {
     "signals in small pieces": small_pieces,
     "packing": packing,
     "equal rows once": alike,
+    "shared-prefix learning": shared,
     "chunked log-probabilities": chunked,
 }
 EXACT = {

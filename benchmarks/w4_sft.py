@@ -13,10 +13,12 @@ EXAMPLES, BATCH = 2_000, 40
 
 
 def rows_of(job: Job) -> list[Any]:
-    """One row an example; every token but the first is learnt."""
+    """One row an example; every token behind the first, or behind the example's ``cuts``, is learnt."""
     from sharpen.learn.rows import row_of_text
 
-    return [row_of_text(ids[:1], ids[1:], key=str(i)) for i, ids in enumerate(job["examples"])]
+    cuts = job.get("cuts") or [1] * len(job["examples"])
+    cut = zip(job["examples"], cuts, strict=True)
+    return [row_of_text(ids[:n], ids[n:], key=str(i)) for i, (ids, n) in enumerate(cut)]
 
 
 def trained(

@@ -7,10 +7,11 @@ cursor: it computes the same plan and skips k batches.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence, Set
 
 from sharpen.errors import SharpenError
 from sharpen.learn.row import Row
+from sharpen.learn.rows import prompt_of
 from sharpen.runs.streams import Stream
 
 
@@ -73,22 +74,48 @@ def micro_batches(
 ) -> list[list[int]]:
     """Cut one batch into micro-batches of at most ``tokens_per_microbatch`` tokens.
 
-    Longest units first (rows of one length share the work best), filled in that order. A unit larger than
-    the budget is a micro-batch of its own. Deterministic; the budget changes speed and memory only.
+    Longest units first (rows of one length share the work best), filled in that order; units that begin
+    with the same prompt together, as it goes through the model once and counts once. A unit larger than the
+    budget is a micro-batch of its own. Deterministic; the budget changes speed and memory only.
 
     Returns:
         Row indices of each micro-batch; together they are exactly the batch.
     """
-    ordered = sorted(batch, key=lambda unit: -max(len(rows[i].tokens) for i in unit))
+    prompts = {i: prompt_of(rows[i]) for unit in batch for i in unit}
+    longest = [max(len(rows[i].tokens) for i in unit) for unit in batch]
+    families = [prompts[unit[0]] for unit in batch]
+    many = Counter(families)
+    first = dict[bytes, int]()
+    for family, length in zip(families, longest, strict=True):
+        first[family] = max(length, first.get(family, 0))
+
+    def place(u: int) -> tuple[int, bytes, int]:
+        family = families[u] if many[families[u]] > 1 else b""
+        return (-first[family] if family else -longest[u], family, -longest[u])
+
     out: list[list[int]] = []
     room = 0
-    for unit in ordered:
-        tokens = sum(len(rows[i].tokens) for i in unit)
+    seen: set[bytes] = set()
+    for unit in (batch[u] for u in sorted(range(len(batch)), key=place)):
+        tokens = _tokens(rows, unit, prompts, seen)
         if not out or tokens > room:
             out.append([])
-            room = tokens_per_microbatch
+            seen = set()
+            room, tokens = tokens_per_microbatch, _tokens(rows, unit, prompts, seen)
         out[-1].extend(unit)
+        seen.update(prompts[i] for i in unit)
         room -= tokens
     if Counter(i for mb in out for i in mb) != Counter(i for unit in batch for i in unit):
         raise AssertionError("data ledger does not add up: a micro-batch lost or repeated a row")
     return out
+
+
+def _tokens(rows: Sequence[Row], unit: Sequence[int], prompts: Mapping[int, bytes], seen: Set[bytes]) -> int:
+    """The tokens that a unit adds to a micro-batch with these prompts."""
+    known, total = set(seen), 0
+    for i in unit:
+        total += len(rows[i].tokens)
+        if prompts[i] and prompts[i] in known:
+            total -= len(prompts[i]) // rows[i].tokens.itemsize
+        known.add(prompts[i])
+    return total

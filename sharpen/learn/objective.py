@@ -15,7 +15,7 @@ from transformers import PreTrainedModel
 
 from sharpen.errors import SharpenError
 from sharpen.learn.row import Row
-from sharpen.learn.rows import distinct
+from sharpen.learn.rows import distinct, laid
 from sharpen.sample.episode import Ids
 from sharpen.sample.forward import CHUNK, TokenScores, head_logits, packed_hidden, token_scores
 from sharpen.sample.law import SamplingLaw
@@ -85,8 +85,9 @@ class Forward:
 
     Its *targets* are the S tokens with weight other than 0 that have a token before them, in row order;
     every ``(S,)`` tensor below is aligned with them. Tokens without weight are never scored, so nothing
-    about them can leak into a loss. Rows of the same tokens go through the model once; ``alike`` false is
-    for a model with dropout, where each row has masks of its own.
+    about them can leak into a loss. Rows of the same tokens go through the model once, and so does a prompt
+    that several rows begin with; ``alike`` false is for a model with dropout, where each row has masks of
+    its own.
     """
 
     def __init__(self, module: PreTrainedModel, rows: Sequence[Row], *, alike: bool = True) -> None:
@@ -94,12 +95,12 @@ class Forward:
         self._module, self._rows = module, rows
         self._dtype, self._device = parameter.dtype, parameter.device
         once, places = distinct(rows) if alike else (rows, range(len(rows)))
-        self._once = [r.tokens for r in once]
-        starts = np.cumsum([0, *map(len, self._once)])[list(places)]
+        self._laid = laid(once, shared=alike)
         where = [np.flatnonzero(r.arrays["weight"][1:]) + 1 for r in rows]
         self._where = where
         self.noted: dict[str, NDArray[np.float64]] = {}
-        self._position = self._tensor(np.concatenate([s + w for s, w in zip(starts, where, strict=True)]))
+        before = [self._laid.places(i, w - 1) for i, w in zip(places, where, strict=True)]
+        self._states = self._tensor(np.concatenate(before))
         self.targets: Tensor = self._tensor(
             np.concatenate([r.tokens[w] for r, w in zip(rows, where, strict=True)])
         )
@@ -109,8 +110,9 @@ class Forward:
 
     @cached_property
     def hidden(self) -> Tensor:
-        """Final hidden states of all tokens, rows that are not alike end to end, ``(sum T, H)``."""
-        return packed_hidden(self._module, [self._tensor(tokens) for tokens in self._once])
+        """Final hidden states of all tokens, each computed once, ``(sum T, H)``; see ``Laid``."""
+        sequences = [self._tensor(tokens) for tokens in self._laid.sequences]
+        return packed_hidden(self._module, sequences, self._laid.parents)
 
     def array(self, name: str) -> Tensor:
         """The rows' array ``name`` at the targets, ``(S,)`` in the model's dtype.
@@ -171,7 +173,7 @@ class Forward:
     @cached_property
     def _before(self) -> Tensor:
         """The hidden state before each target, ``(S, H)``."""
-        return self.hidden[self._position - 1]
+        return self.hidden.index_select(0, self._states)
 
     def _kept(self) -> list[Ids | None]:
         found: list[Ids | None] = []

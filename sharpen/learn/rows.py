@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Literal
@@ -97,6 +98,63 @@ def distinct(rows: Iterable[Row]) -> tuple[list[Row], list[int]]:
             once.append(row)
         where.append(place)
     return once, where
+
+
+@dataclass(frozen=True, slots=True)
+class Laid:
+    """Rows as a model goes through them: a prompt that several begin with stands once, before what follows.
+
+    Attributes:
+        sequences: int32 ids; parents: of each the place of the prompt that it goes on from, -1 without one.
+        prompts: of each row how many tokens its prompt has, 0 where it is whole.
+        starts: of each row the place of its prompt's first token, and of the first one behind it, when all
+            sequences stand end to end, ``(rows, 2)``.
+    """
+
+    sequences: list[NDArray[np.int32]]
+    parents: list[int]
+    prompts: NDArray[np.int64]
+    starts: NDArray[np.int64]
+
+    def places(self, row: int, tokens: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Where these tokens of a row stand."""
+        cut, (first, behind) = self.prompts[row], self.starts[row]
+        return np.where(tokens < cut, first + tokens, behind + tokens - cut)
+
+
+def laid(rows: Sequence[Row], *, shared: bool = True) -> Laid:
+    """Rows laid out for a model; without ``shared`` each as it is."""
+    families = [prompt_of(row) if shared else b"" for row in rows]
+    many = Counter(families)
+    sequences: list[NDArray[np.int32]] = []
+    parents: list[int] = []
+    known: dict[bytes, int] = {}
+    of, cuts = [], []
+    for row, family in zip(rows, families, strict=True):
+        cut = len(family) // row.tokens.itemsize if many[family] > 1 else 0
+        if cut and family not in known:
+            known[family] = len(sequences)
+            sequences.append(row.tokens[:cut])
+            parents.append(-1)
+        of.append(len(sequences))
+        cuts.append(cut)
+        sequences.append(row.tokens[cut:])
+        parents.append(known[family] if cut else -1)
+    begins = np.cumsum([0, *map(len, sequences)])
+    starts = [(begins[parents[i]] if parents[i] >= 0 else begins[i], begins[i]) for i in of]
+    return Laid(sequences, parents, np.array(cuts), np.array(starts))
+
+
+LEAST = 8
+"""Shorter prompts are not shared: they cost less than telling rows apart."""
+
+
+def prompt_of(row: Row) -> bytes:
+    """The tokens before the first one that is learnt; empty where they are too few to be worth sharing, and
+    for a row that nothing is learnt of."""
+    learnt = row.arrays["weight"][1:] != 0 if "weight" in row.arrays else np.zeros(0)
+    cut = int(learnt.argmax()) + 1 if learnt.any() else 0
+    return row.tokens[:cut].tobytes() if cut >= LEAST else b""
 
 
 def kept_rows(

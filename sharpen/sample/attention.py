@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, Protocol
 
@@ -50,31 +50,42 @@ def causal(layer: Layer, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
     ``q`` ``(B, heads, T, D)``, ``k`` and ``v`` ``(B, kv_heads, T, D)``; gives ``(B, heads, T, D)``.
     Real tokens precede the padding, so causality alone hides it.
     """
-    length, shared = q.shape[2], q.shape[1] != k.shape[1]
-    if layer.softcap is None:
-        narrow = layer.window is not None and layer.window < length
-        band = _band(length, layer.window, q) if narrow else None
+    length = q.shape[2]
+    if layer.softcap is None and (layer.window is None or layer.window >= length):
+        shared = q.shape[1] != k.shape[1]
         return F.scaled_dot_product_attention(
-            q, k, v, band, layer.dropout, is_causal=not narrow, scale=layer.scale, enable_gqa=shared
+            q, k, v, None, layer.dropout, is_causal=True, scale=layer.scale, enable_gqa=shared
+        )
+    places = torch.arange(length, device=q.device)
+    return masked(layer, q, k, v, hiding(places[:, None], places, layer.window, q))
+
+
+def masked(layer: Layer, q: Tensor, k: Tensor, v: Tensor, mask: Tensor) -> Tensor:
+    """Attention of queries ``(B, heads, T, D)`` to keys and values ``(B, kv_heads, K, D)`` under an additive
+    mask that broadcasts to ``(B, heads, T, K)``."""
+    shared = q.shape[1] != k.shape[1]
+    if layer.softcap is None:
+        return F.scaled_dot_product_attention(
+            q, k, v, mask, layer.dropout, scale=layer.scale, enable_gqa=shared
         )
     if shared:
         k, v = (x.repeat_interleave(q.shape[1] // x.shape[1], dim=1) for x in (k, v))
-    scores = cap(q @ k.mT * layer.scale, layer.softcap) + _band(length, layer.window, q)
+    scores = cap(q @ k.mT * layer.scale, layer.softcap) + mask
     return F.dropout(torch.softmax(scores, dim=-1), layer.dropout, training=True) @ v
+
+
+def hiding(queries: Tensor, keys: Tensor, window: int | None, like: Tensor) -> Tensor:
+    """The additive mask of queries and keys at these positions: each query sees itself and what is before it,
+    of that the last ``window - 1``. Keys at negative positions are not there."""
+    seen = (keys <= queries) & (keys >= 0)
+    if window is not None:
+        seen &= keys > queries - window
+    return torch.zeros(seen.shape, dtype=like.dtype, device=like.device).masked_fill(~seen, -math.inf)
 
 
 def cap(scores: Tensor, limit: float) -> Tensor:
     """Scores squeezed smoothly into ``(-limit, limit)`` (Gemma 2)."""
     return torch.tanh(scores / limit) * limit
-
-
-def _band(length: int, window: int | None, like: Tensor) -> Tensor:
-    """The additive causal mask ``(length, length)``: each query sees itself and the ``window - 1``
-    tokens before it."""
-    seen = torch.ones(length, length, dtype=torch.bool, device=like.device).tril()
-    if window is not None:
-        seen = seen.triu(1 - window)
-    return torch.zeros(length, length, dtype=like.dtype, device=like.device).masked_fill(~seen, -math.inf)
 
 
 class Causal:
@@ -85,8 +96,44 @@ class Causal:
         return causal(layer, q, k, v).transpose(1, 2)
 
 
+@dataclass(eq=False)
+class _Block:
+    """Sequences of a pack whose attention is computed together, padded on the right.
+
+    Attributes:
+        cells: of every padded query the place in the pack's row, ``(n * T,)``.
+        n: sequences.
+        seen: of every padded key, where there are others than the queries, ``(n * K,)``.
+        positions: of queries ``(n, T)`` and of keys ``(n, K)``; padding between keys has -1.
+        masks: additive ones by window, made when a layer first asks.
+    """
+
+    cells: Tensor
+    n: int
+    seen: Tensor | None = None
+    positions: tuple[Tensor, Tensor] | None = None
+    masks: dict[int | None, Tensor] = field(default_factory=dict)
+
+    def attend(self, layer: Layer, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+        """``q``, ``k``, ``v`` ``(sum T, heads, D)``; gives ``(n * T, heads, D)``."""
+        q = self._gathered(q, self.cells)
+        if self.seen is None or self.positions is None:
+            out = causal(layer, q, self._gathered(k, self.cells), self._gathered(v, self.cells))
+        else:
+            if layer.window not in self.masks:
+                queries, keys = (p.to(q.device) for p in self.positions)
+                mask = hiding(queries[:, :, None], keys[:, None], layer.window, q)
+                self.masks[layer.window] = mask[:, None]
+            k, v = self._gathered(k, self.seen), self._gathered(v, self.seen)
+            out = masked(layer, q, k, v, self.masks[layer.window])
+        return out.transpose(1, 2).flatten(0, 1)
+
+    def _gathered(self, x: Tensor, cells: Tensor) -> Tensor:
+        return x.index_select(0, cells.to(x.device)).unflatten(0, (self.n, -1)).transpose(1, 2)
+
+
 class Pack:
-    """Sequences laid end to end in one row; each sees only itself.
+    """Sequences laid end to end in one row; each sees only itself, and the one that it goes on from.
 
     The linear layers of the model run over the row, which has no padding. For attention, sequences of
     similar length are gathered into padded blocks, so its cost is that of each sequence alone and not
@@ -94,41 +141,62 @@ class Pack:
 
     Args:
         lengths: of the sequences, in order.
+        parents: of each the place of the sequence that it goes on from, which goes on from none; -1: none.
+            So a prompt stands once before all its answers.
     """
 
-    def __init__(self, lengths: Sequence[int]) -> None:
+    def __init__(self, lengths: Sequence[int], parents: Sequence[int] | None = None) -> None:
         self.lengths = tuple(lengths)
+        self.parents = tuple(parents) if parents is not None else (-1,) * len(self.lengths)
+
+    @property
+    def positions(self) -> Tensor:
+        """The position of each token in its text, ``(sum T,)``."""
+        begins = [self.lengths[p] if p >= 0 else 0 for p in self.parents]
+        return torch.cat([torch.arange(b, b + n) for b, n in zip(begins, self.lengths, strict=True)])
 
     @cached_property
-    def _blocks(self) -> tuple[list[tuple[Tensor, int, int]], Tensor]:
-        """Blocks as (row index of each padded cell, sequences, padded length), and where each token of
-        the row lies in the blocks' outputs laid end to end."""
+    def _blocks(self) -> tuple[list[_Block], Tensor]:
+        """The blocks, and where each token of the row lies in their outputs laid end to end."""
         starts = torch.tensor((0, *self.lengths)).cumsum(0)
-        members: dict[int, list[int]] = {}
-        for i, length in enumerate(self.lengths):
-            members.setdefault(_padded(length), []).append(i)
+        members: dict[tuple[int, int], list[int]] = {}
+        for i, (length, parent) in enumerate(zip(self.lengths, self.parents, strict=True)):
+            before = _padded(self.lengths[parent]) if parent >= 0 else 0
+            members.setdefault((before, _padded(length)), []).append(i)
         back = torch.empty(int(starts[-1]), dtype=torch.long)
         blocks, offset = [], 0
-        for width, chosen in sorted(members.items()):
-            width = max(self.lengths[i] for i in chosen)
-            cells = starts[torch.tensor(chosen)][:, None] + torch.arange(width)
-            real = torch.arange(width) < torch.tensor([self.lengths[i] for i in chosen])[:, None]
+        for (before, _), chosen in sorted(members.items()):
+            cells, real = _cells(starts, self.lengths, chosen)
             at = offset + torch.arange(cells.numel()).view_as(cells)
             back[cells[real]] = at[real]
-            # padding repeats the row's first token: finite, and hidden by causality
-            blocks.append((cells.masked_fill(~real, 0).flatten(), len(chosen), width))
             offset += cells.numel()
+            block = _Block(cells.flatten(), len(chosen))
+            if before:
+                parents = [self.parents[i] for i in chosen]
+                first, held = _cells(starts, self.lengths, parents)
+                begins = torch.tensor([self.lengths[p] for p in parents])[:, None]
+                own = begins + torch.arange(cells.shape[1])
+                known = torch.arange(first.shape[1]).expand_as(first).masked_fill(~held, -1)
+                block.seen = torch.cat([first, cells], 1).flatten()
+                block.positions = own, torch.cat([known, own], 1)
+            blocks.append(block)
         return blocks, back
 
     def attend(self, layer: Layer, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
         """See ``Context``; ``B`` is 1 and ``T`` the sum of the lengths."""
         blocks, back = self._blocks
         q, k, v = (x[0].transpose(0, 1) for x in (q, k, v))
-        outputs = []
-        for cells, n, width in blocks:
-            block = (x[cells].unflatten(0, (n, width)).transpose(1, 2) for x in (q, k, v))
-            outputs.append(causal(layer, *block).transpose(1, 2).flatten(0, 1))
-        return torch.cat(outputs)[back][None]
+        outputs = torch.cat([block.attend(layer, q, k, v) for block in blocks])
+        return outputs.index_select(0, back.to(outputs.device))[None]
+
+
+def _cells(starts: Tensor, lengths: Sequence[int], chosen: Sequence[int]) -> tuple[Tensor, Tensor]:
+    """Of sequences padded to the longest, ``(n, T)``: places in the row, and which are no padding."""
+    width = max(lengths[i] for i in chosen)
+    real = torch.arange(width) < torch.tensor([lengths[i] for i in chosen])[:, None]
+    cells = starts[torch.tensor(chosen)][:, None] + torch.arange(width)
+    # padding repeats the row's first token: finite, and hidden
+    return cells.masked_fill(~real, 0), real
 
 
 def _padded(length: int) -> int:

@@ -24,17 +24,21 @@ CHUNK = 1 << 24
 fewer, the weights of a head of 262,144 words would be read more often than they are worked with."""
 
 
-def packed_hidden(module: nn.Module, sequences: Sequence[Tensor]) -> Tensor:
+def packed_hidden(
+    module: nn.Module, sequences: Sequence[Tensor], parents: Sequence[int] | None = None
+) -> Tensor:
     """Final hidden states of several sequences laid end to end, without padding in any linear layer.
 
     Args:
         module: a causal language model with our attention (``Policy.module()`` or a copy of it).
         sequences: int64 ``(T_i,)`` each; every one starts at position 0 and sees only itself.
+        parents: of each the place of the sequence that it goes on from, whose tokens it sees before its own,
+            or -1; that one goes on from none.
 
     Returns:
         ``(sum T_i, H)`` in the model's dtype; differentiable.
     """
-    return _decode(module, sequences).last_hidden_state[0]
+    return _decode(module, sequences, parents).last_hidden_state[0]
 
 
 def packed_layers(module: nn.Module, sequences: Sequence[Tensor]) -> Tensor:
@@ -43,14 +47,16 @@ def packed_layers(module: nn.Module, sequences: Sequence[Tensor]) -> Tensor:
     return torch.stack([h[0] for h in states[1:]])
 
 
-def _decode(module: nn.Module, sequences: Sequence[Tensor], **options: bool):  # noqa: ANN202 (library type)
-    lengths = [len(s) for s in sequences]
-    positions = torch.cat([torch.arange(n, device=s.device) for n, s in zip(lengths, sequences, strict=True)])
+def _decode(  # noqa: ANN202 (library type)
+    module: nn.Module, sequences: Sequence[Tensor], parents: Sequence[int] | None = None, **options: bool
+):
+    pack = Pack([len(s) for s in sequences], parents)
+    ids = torch.cat(list(sequences))
     return decoder(module)(
-        torch.cat(list(sequences))[None],
-        position_ids=positions[None],
+        ids[None],
+        position_ids=pack.positions.to(ids.device)[None],
         use_cache=False,
-        attend=Pack(lengths),
+        attend=pack,
         **options,
     )
 

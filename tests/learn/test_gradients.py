@@ -103,6 +103,29 @@ def test_rows_alike_go_through_the_model_once_and_each_still_counts(shape, dtype
     assert distance(gradient(module, [without], SFT()), apart) > 1000 * BOUND[dtype]
 
 
+@pytest.mark.parametrize(("shape", "dtype"), [case for case in CASES if case != ("llama", torch.float64)])
+def test_a_prompt_goes_through_the_model_once_for_all_its_answers(shape, dtype):
+    draw = stream("answers").generator()
+    first, second, brief = (draw.integers(4, 60, n).tolist() for n in (30, 12, 3))
+    prompts = [first, second, first, brief, first, second, brief, first]
+    answers = [draw.integers(4, 60, n).tolist() for n in (6, 40, 1, 5, 17, 9, 8, 2)]
+    rows = [
+        row_of_text(p, a, eos_id=2, key=str(i)) for i, (p, a) in enumerate(zip(prompts, answers, strict=True))
+    ]
+    rows.append(rows[4])
+    # observations after the first learnt token are part of the answer
+    weight = rows[0].arrays["weight"].copy()
+    weight[33:35] = 0
+    rows[0] = replace(rows[0], arrays={"weight": weight})
+    module = model(shape, dtype)
+    once = 30 + 12 + 2 * 3 + sum(len(a) + 1 for a in answers)
+    assert len(Forward(module, rows).hidden) == once
+    assert len(Forward(module, rows, alike=False).hidden) == sum(len(r.tokens) for r in rows)
+    apart = gradient(module, [[r] for r in rows], SFT())
+    assert distance(gradient(module, [rows], SFT()), apart) <= BOUND[dtype]
+    assert distance(gradient(module, [rows[::-1]], SFT()), apart) <= BOUND[dtype]
+
+
 class _Fixed:
     """SFT with given denominators."""
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Sequence
+from itertools import groupby
 
 import numpy as np
 import pytest
@@ -12,7 +14,16 @@ from hypothesis import strategies as st
 from sharpen.errors import SharpenError
 from sharpen.learn.batch import micro_batches, plan, units_of
 from sharpen.learn.row import Row
-from sharpen.learn.rows import RowLedger, check_rows, distinct, kept_rows, row_of, row_of_text
+from sharpen.learn.rows import (
+    LEAST,
+    RowLedger,
+    check_rows,
+    distinct,
+    kept_rows,
+    laid,
+    row_of,
+    row_of_text,
+)
 from sharpen.runs.streams import stream
 from sharpen.sample.episode import Completion, Episode, Finish, Span
 
@@ -135,6 +146,44 @@ def test_every_row_is_used_as_planned_and_units_stay_together(shapes, batch_rows
             tokens = sum(len(rows[i].tokens) for i in m)
             assert tokens <= budget or len(m) == len(next(u for u in units if m[0] in u))
     assert max(uses[i] for i in range(len(rows))) - min(uses[i] for i in range(len(rows))) <= 1
+
+
+def answers_to(prompts: Sequence[int], n: int) -> list[Row]:
+    draw = stream("answers").generator()
+    texts = [np.arange(length) % 7 for length in prompts]
+    return [
+        row_of_text(text, draw.integers(0, 9, int(draw.integers(1, 20))), key=f"{p}/{k}")
+        for k in range(n)
+        for p, text in enumerate(texts)
+    ]
+
+
+@given(st.lists(st.integers(1, 30), min_size=1, max_size=5, unique=True), st.integers(1, 4))
+@settings(max_examples=50, deadline=None)
+def test_every_token_of_a_row_is_found_where_it_was_laid(prompts, n):
+    rows = answers_to(prompts, n)
+    for shared in (True, False):
+        found = laid(rows, shared=shared)
+        flat = np.concatenate(found.sequences)
+        for i, one in enumerate(rows):
+            assert np.array_equal(flat[found.places(i, np.arange(len(one.tokens)))], one.tokens)
+        once = sum(p for p in prompts if p >= LEAST) if shared and n > 1 else 0
+        several = sum(p for p in prompts if p >= LEAST) * n if once else 0
+        assert len(flat) == sum(len(r.tokens) for r in rows) - several + once
+        assert all(p == -1 or found.parents[p] == -1 for p in found.parents)
+
+
+def test_answers_to_one_prompt_share_a_micro_batch_and_its_tokens_count_once():
+    rows = answers_to((30, 29, 28), 4)
+    units = [(i,) for i in range(len(rows))]
+    together = micro_batches(rows, units, tokens_per_microbatch=120)
+    for m in together:
+        prompts = [int(rows[i].key.partition("/")[0]) for i in m]
+        assert len(list(groupby(prompts))) == len(set(prompts))  # each prompt's answers follow each other
+        sequences = laid([rows[i] for i in m]).sequences
+        assert sum(map(len, sequences)) <= 120
+    assert len(together) <= 3
+    assert sorted(i for m in together for i in m) == list(range(len(rows)))
 
 
 def test_a_plan_is_epochs_of_permutations_and_a_longer_one_begins_alike():

@@ -49,6 +49,25 @@ def test_a_pack_equals_each_sequence_alone(shape):
 
 
 @pytest.mark.parametrize("shape", SHAPES)
+def test_sequences_that_go_on_from_another_equal_whole_ones(shape):
+    policy = tiny(shape)
+    module = policy.module()
+    short, long, alone, *answers = sequences(policy, (5, 21, 13, 1, 9, 30, 2, 17))
+    prompts = [short, long, short, long, long]
+    parents = [-1, -1, -1, 0, 1, 0, 1, 1]
+    assert len(answers) == len(prompts)
+    with torch.no_grad():
+        found = packed_hidden(module, [short, long, alone, *answers], parents)
+        (*parts,) = found.split([len(s) for s in (short, long, alone, *answers)])
+        whole = [torch.cat(pair) for pair in zip(prompts, answers, strict=True)]
+        want = packed_hidden(module, [short, long, alone, *whole]).split(
+            [len(s) for s in (short, long, alone, *whole)]
+        )
+    for ours, theirs in zip(parts, want, strict=True):
+        torch.testing.assert_close(ours, theirs[-len(ours) :], atol=1e-5, rtol=0)
+
+
+@pytest.mark.parametrize("shape", SHAPES)
 def test_gradients_of_a_pack_are_those_of_the_sequences_summed(shape):
     policy = tiny(shape)
     texts = sequences(policy)[1:4]
