@@ -16,6 +16,8 @@ from sharpen.measure.separation import spearman
 from sharpen.runs.streams import stream
 
 FIXED, RANDOM, SHUFFLED, EI = "c1 fixed", "c1 at random", "lengths shuffled", "EI"
+REFUSED = (0.4, 0.5, 0.6, 0.7, 0.8)
+"""Shares of questions at which frontiers are compared."""
 WITHHELD = "EI, its least certain answers withheld"
 
 
@@ -38,14 +40,16 @@ def answers(found: Row, arm: str) -> Answers:
     return Answers(column(runs, "correct") * given, given)
 
 
-def withheld(found: Row) -> Answers:
-    """Expert iteration that cannot refuse, each seed's least certain answers withheld: as many as Auto-CEI
-    refused with that seed."""
-    plain, ours = answers(found, EI), answers(found, OURS)
-    surest = np.argsort(-column(of(found, EI), "certainty"), axis=1, kind="stable")
+def withheld(found: Row, arm: str, kept: Sequence[int]) -> Answers | None:
+    """An arm that also withholds its least certain answers, until ``kept`` questions of each seed are
+    answered; None where it refuses more by itself."""
+    plain = answers(found, arm)
+    certainty = np.where(plain.given > 0, column(of(found, arm), "certainty"), -np.inf)
     given = np.zeros_like(plain.given)
-    for seed, order in enumerate(surest):
-        given[seed, order[: int(ours.given[seed].sum())]] = 1
+    for seed, order in enumerate(np.argsort(-certainty, axis=1, kind="stable")):
+        if plain.given[seed].sum() < kept[seed]:
+            return None
+        given[seed, order[: kept[seed]]] = 1
     return Answers(plain.right * given, given)
 
 
@@ -85,12 +89,12 @@ def told(runs: Sequence[Row], name: str) -> str:
     return f"{100 * np.mean(values):.1f}" if values else "-"
 
 
-def frontier(found: Row) -> str:
+def overview(found: Row) -> str:
     """Every arm's precision, refusals and f."""
     lam, ours = found["lambda"], answers(found, OURS)
     held = {arm: answers(found, arm) for arm in names(found)}
     if EI in held:
-        held[WITHHELD] = withheld(found)
+        held[WITHHELD] = withheld(found, EI, ours.given.sum(axis=1).astype(int)) or answers(found, EI)
     rows = []
     for arm, a in held.items():
         runs = of(found, arm)
@@ -108,6 +112,30 @@ def frontier(found: Row) -> str:
     heads = ["arm", "accuracy", "precision", "refused", "f", "Auto-CEI's f minus this", "would be wrong",
              "lazy", "rounds"]  # fmt: skip
     return "\n\n".join((markdown(heads, rows), verdict(found), caption(found)))
+
+
+def frontier(found: Row) -> str:
+    """Every arm's precision at equal refusals: its own, and its least certain answers withheld."""
+    rows, most = [], len(of(found, OURS)[0]["answers"]["correct"])
+    at = {share: [round((1 - share) * most)] * len(of(found, OURS)) for share in REFUSED}
+    ours = {share: withheld(found, OURS, kept) for share, kept in at.items()}
+    for arm in names(found):
+        cells = []
+        for share, kept in at.items():
+            there = withheld(found, arm, kept)
+            if there is None:
+                cells.append("-")
+                continue
+            precision = f"{100 * there.right.sum() / there.given.sum():.1f}"
+            best = ours[share]
+            known = best is not None and arm != OURS
+            cells.append(f"{precision}; {span(difference(best, there, 0.0))}" if known else precision)
+        rows.append([arm, *cells])
+    heads = ["precision where refused are", *(f"{100 * share:.0f} %" for share in REFUSED)]
+    about = (
+        "Behind the semicolon: Auto-CEI's precision minus this. -: a seed refuses more than that by itself. "
+    )
+    return f"{markdown(heads, rows)}\n\n{about}{caption(found)}"
 
 
 def verdict(found: Row) -> str:
@@ -193,7 +221,8 @@ def caption(found: Row) -> str:
 
 
 KINDS: dict[str, Callable[[Row], str]] = {
-    "auto_cei": frontier,
+    "auto_cei": overview,
+    "auto_cei_frontier": frontier,
     "auto_cei_depth": by_depth,
     "auto_cei_climb": climbs,
 }

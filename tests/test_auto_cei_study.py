@@ -56,7 +56,7 @@ def body(text):
 
 
 def test_f_is_that_of_each_seed_and_paired_with_ours():
-    told = tables.frontier(found(c1_fixed=PLAIN, EI=(*PLAIN, [9, 8, 7, 1, 6, 5, 4, 3])))
+    told = tables.overview(found(c1_fixed=PLAIN, EI=(*PLAIN, [9, 8, 7, 1, 6, 5, 4, 3])))
     rows = {row[0]: row[1:] for row in body(told)}
     assert rows[auto_cei.OURS][:3] == ["50.0", "100.0", "50.0"]
     assert rows[auto_cei.OURS][3].startswith("90.0 (")
@@ -68,6 +68,15 @@ def test_f_is_that_of_each_seed_and_paired_with_ours():
     assert "f is above that of c1 fixed, so the climb pays" in told
     assert "rank correlation 0.89): **met**" in told
     assert "`python experiments/auto_cei.py`, 2 seeds, 8 held-out questions, base nano (01234567)" in told
+
+
+def test_frontiers_are_compared_at_equal_refusals():
+    rows = {r[0]: r[1:] for r in body(tables.frontier(found(EI=(*PLAIN, [9, 8, 7, 1, 6, 5, 4, 3]))))}
+    # of eight, five, four, three, two and two are answered: Auto-CEI answers four at most
+    assert [c.partition(";")[0] for c in rows[auto_cei.OURS]] == ["-", "100.0", "100.0", "100.0", "100.0"]
+    assert [c.partition(";")[0] for c in rows["EI"]] == ["60.0", "75.0", "100.0", "100.0", "100.0"]
+    assert rows["EI"][1].partition("; ")[2].startswith("+25.0 (")
+    assert ";" not in rows["EI"][0]
 
 
 def test_the_bootstrap_is_the_house_s_where_f_is_a_mean():
@@ -115,5 +124,5 @@ def test_a_run_is_collected_and_told(monkeypatch):
     held = {"command": "x", "date": "2026-01-02", "base": "nano", "lambda": 0.2, "runs": runs}
     for write in tables.KINDS.values():
         assert write(held)
-    assert [row[0] for row in body(tables.frontier(held))] == [*(a.name for a in arms), tables.WITHHELD]
+    assert [row[0] for row in body(tables.overview(held))] == [*(a.name for a in arms), tables.WITHHELD]
     assert len({arm.settings for arm in arms}) == len(arms)
