@@ -14,14 +14,18 @@ from torch import Tensor
 # inputs x outputs of matrix products, in the sizes of small and middling models
 _PRODUCTS = ((48, 88), (256, 672), (672, 256), (640, 2048), (256, 99))
 
+# positions x head sizes of prompts that several rows read together
+_TILES = ((64, 16), (272, 64), (96, 256))
+
 
 @cache
 def probe() -> bool:
     """Whether a row's bits are the same however many rows share a batch.
 
     Multiplies 64 rows at once and then 7 of them (and 8, 24 and 40, as batches are padded to multiples
-    of 8), and takes the activations whose last elements another formula computes. False where any bit
-    differs, or where MKL's reproducible mode is not asked for, as small products may then agree by luck.
+    of 8), has 64 queries read a tile at once and fewer of them, and takes the activations whose last elements
+    another formula computes. False where any bit differs, or where MKL's reproducible mode is not asked
+    for, as small products may then agree by luck.
     """
     if not os.environ.get("MKL_CBWR", "").endswith(",STRICT") or not torch.backends.mkl.is_available():
         return False
@@ -31,6 +35,8 @@ def probe() -> bool:
         w = torch.randn(outputs, inputs, generator=draw)
         if not (_stable(x, w) and _stable(x, w, torch.randn(outputs, generator=draw))):
             return False
+    if not all(_read_alike(*shape, draw) for shape in _TILES):
+        return False
     wide = torch.randn(64, 1024, generator=draw)
     return all(
         torch.equal(f(wide)[:8], f(wide[:8])) for f in (F.silu, F.gelu, torch.tanh, lambda t: t.softmax(-1))
@@ -40,6 +46,17 @@ def probe() -> bool:
 def _stable(x: Tensor, w: Tensor, bias: Tensor | None = None) -> bool:
     whole = F.linear(x, w, bias)
     return all(torch.equal(whole[:m], F.linear(x[:m], w, bias)) for m in (7, 8, 24, 40))
+
+
+def _read_alike(positions: int, size: int, draw: torch.Generator) -> bool:
+    queries, keys = (torch.randn(3, n, size, generator=draw) for n in (64, positions))
+    scores = torch.bmm(queries, keys.mT)[..., :64]
+    read = torch.bmm(scores, keys[:, :64])
+    for n in (4, 5, 8, 33):
+        some = torch.bmm(queries[:, :n], keys.mT)[..., :64]
+        if not (torch.equal(some, scores[:, :n]) and torch.equal(torch.bmm(some, keys[:, :64]), read[:, :n])):
+            return False
+    return True
 
 
 def environment() -> dict[str, Any]:

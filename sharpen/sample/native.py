@@ -2,7 +2,7 @@
 
 One pass a token: the new token of every row goes through the model against the cache, and from its
 logits come the next id, its log-probabilities, the entropy and the self-certainty. A prompt is prefilled
-once for all its samples. Finished rows leave and waiting ones take their slots; what is still a hole then
+once for all its samples, which read it together (see ``cache``). Finished rows leave and waiting ones take their slots; what is still a hole then
 is filled by the last row, so that the rows in use are always the first ones of the cache.
 
 A completion depends on its request and policy alone, bit for bit (``exact``): rows are padded to a
@@ -66,7 +66,8 @@ class NativeEngine:
         refill: let waiting requests take the slots of finished ones; else a batch ends before the next
             begins.
         compact: let the last row fill a hole; else finished rows are computed on and ignored.
-        share: prefill a prompt once for all its samples; else for each of them.
+        share: prefill a prompt once for all its samples, and let them read a long one together; else each
+            of them has its own.
 
     Attributes:
         fill: how full its batches were so far.
@@ -102,7 +103,7 @@ class NativeEngine:
         seats = batch or _batch(policy, length)
         slots = min(seats, len(requests))
         rows = Rows(slots, _vocabulary(module), policy.tokenizer, requests)
-        cache = Cache(len(rows.request), length)
+        cache = Cache(len(rows.request), [(len(r.tokens) - 1, r.max_new_tokens) for r in requests])
         waiting = deque(range(len(requests)))
         results: list[Completion | None] = [None] * len(requests)
         done = 0
@@ -114,12 +115,13 @@ class NativeEngine:
                 if self._compact:
                     for source, target in rows.compact():
                         cache.move(source, target, int(rows.length[target]))
-                self.fill.rows += int((rows.request >= 0).sum())
+                    cache.compact(rows.alive)
+                self.fill.rows += int(rows.alive.sum())
                 self.fill.seats += seats
                 for index, completion in rows.advance(_step(module, cache, rows, hooks), policy.version):
                     results[index] = completion
                     done += 1
-                if not (rows.request >= 0).any():
+                if not rows.alive.any():
                     rows.used = 0
                 if on_progress is not None:
                     on_progress(rows.sampled, done)
@@ -221,21 +223,20 @@ class _Prompts:
                 attend=source,
             )
         for row, key in enumerate(chosen):
-            self._ready[key] = Prefix(source, row)
+            self._ready[key] = Prefix(source, row, key)
 
 
 def _admit(waiting: deque[int], rows: Rows, cache: Cache, prompts: _Prompts) -> None:
-    """Seat waiting requests in the free slots, prompts that were prefilled together with one copy."""
-    seats: dict[Prefill, list[tuple[int, int]]] = {}
+    """Seat waiting requests in the free slots."""
+    alive, seated = rows.alive, []
     for slot in rows.free():
         if not waiting:
             break
         index = waiting.popleft()
         prefix = prompts.take(index, islice(waiting, 4 * len(rows.request)))
-        seats.setdefault(prefix.source, []).append((prefix.row, slot))
         rows.enter(slot, index)
-    for source, pairs in seats.items():
-        cache.insert(source, *zip(*pairs, strict=True))
+        seated.append((slot, prefix, int(rows.length[slot])))
+    cache.enter(seated, alive)
 
 
 def _step(module: PreTrainedModel, cache: Cache, rows: Rows, hooks: Hooks) -> Tensor:
@@ -246,7 +247,7 @@ def _step(module: PreTrainedModel, cache: Cache, rows: Rows, hooks: Hooks) -> Te
         torch.from_numpy(rows.last[: rows.padded, None]),
         position_ids=torch.from_numpy(positions)[:, None],
         use_cache=False,
-        attend=Decode(cache, positions),
+        attend=Decode(cache, positions, rows.alive[: rows.padded]),
     ).last_hidden_state
     return head_logits(module, hidden[:, 0])
 

@@ -68,6 +68,11 @@ class Rows:
         return -(-self.used // 8) * 8
 
     @property
+    def alive(self) -> NDArray[np.bool_]:
+        """Whether a request is in each slot."""
+        return self.request >= 0
+
+    @property
     def generated(self) -> NDArray[np.bool_]:
         """Whether the token that goes through the model next is a sampled one, ``(padded,)``."""
         return self._count[: self.padded] > 0

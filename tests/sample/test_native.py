@@ -25,11 +25,17 @@ MIXED = (
 )
 
 
-def requests(n, laws=(SamplingLaw(),), new=26, samples=4):
-    """Prompts of 1 to 60 tokens, some sharing all but the last; several samples each; limits vary, so
+SHORT, LONG = (1, 60), (50, 180)
+"""Tokens of prompts: all in front of their rows, and most of them on tiles."""
+
+
+def requests(n, laws=(SamplingLaw(),), new=26, samples=4, lengths=SHORT):
+    """Prompts of so many tokens, some sharing all but the last; several samples each; limits vary, so
     rows leave at different times."""
     draw = stream("native").generator()
-    prompts = [draw.integers(4, 60, draw.integers(1, 60)).astype(np.int32) for _ in range(-(-n // samples))]
+    prompts = [
+        draw.integers(4, 60, draw.integers(*lengths)).astype(np.int32) for _ in range(-(-n // samples))
+    ]
     prompts[1] = np.append(prompts[0][:-1], 9).astype(np.int32)
     return [
         Request(
@@ -44,10 +50,11 @@ def requests(n, laws=(SamplingLaw(),), new=26, samples=4):
     ]
 
 
+@pytest.mark.parametrize(("lengths", "samples"), [(SHORT, 4), (LONG, 11)], ids=["short", "long"])
 @pytest.mark.parametrize("shape", SHAPES)
-def test_bits_do_not_depend_on_batch_order_refill_or_compaction(shape):
+def test_bits_do_not_depend_on_batch_order_refill_or_compaction(shape, lengths, samples):
     policy = tiny(shape)
-    asked = requests(64, MIXED)
+    asked = requests(64, MIXED, samples=samples, lengths=lengths)
     want = NativeEngine().generate(policy, asked, batch=64)
     assert len({c.finish for c in want}) == 3
     order = stream("order").generator().permutation(64)
@@ -55,6 +62,7 @@ def test_bits_do_not_depend_on_batch_order_refill_or_compaction(shape):
         (NativeEngine(), 7, range(64)),
         (NativeEngine(compact=False), 64, order),
         (NativeEngine(refill=False), 24, order),
+        (NativeEngine(share=False), 40, order[:50]),
         (NativeEngine(), 1, range(0, 64, 9)),
     ):
         got = engine.generate(policy, [asked[i] for i in chosen], batch=batch)
@@ -76,7 +84,8 @@ def test_bits_do_not_depend_on_width_where_sequences_are_long():
 
 def test_bits_hold_with_two_threads():
     """Kernels split their work by size then: rows must still not feel each other."""
-    policy, asked = tiny("gemma3"), requests(16, MIXED)
+    policy = tiny("gemma3")
+    asked = [*requests(8, MIXED), *requests(12, MIXED, samples=6, lengths=LONG)]
     before = torch.get_num_threads()
     torch.set_num_threads(2)
     try:
@@ -88,14 +97,15 @@ def test_bits_hold_with_two_threads():
         same(a, b)
 
 
+@pytest.mark.parametrize("lengths", [SHORT, LONG], ids=["short", "long"])
 @pytest.mark.parametrize("shape", SHAPES)
-def test_log_probabilities_equal_a_teacher_forced_forward(shape):
+def test_log_probabilities_equal_a_teacher_forced_forward(shape, lengths):
     """Against the library's model with its eager attention, one unpadded sequence at a time."""
     policy = tiny(shape)
     reference = plain(policy)
     cuts = ({}, {"top_k": 5}, {"top_p": 0.8}, {"min_p": 0.1})
     laws = [SamplingLaw(temperature=t, **cut) for t in (0.6, 1.0, 1.3) for cut in cuts]
-    asked = requests(24, laws)
+    asked = requests(24, laws, lengths=lengths)
     worst = 0.0
     for r, c in zip(asked, NativeEngine().generate(policy, asked), strict=True):
         ids = torch.from_numpy(np.concatenate([r.tokens, c.tokens])).long()
