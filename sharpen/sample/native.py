@@ -2,8 +2,9 @@
 
 One pass a token: the new token of every row goes through the model against the cache, and from its
 logits come the next id, its log-probabilities, the entropy and the self-certainty. A prompt is prefilled
-once for all its samples, which read it together (see ``cache``). Finished rows leave and waiting ones take their slots; what is still a hole then
-is filled by the last row, so that the rows in use are always the first ones of the cache.
+once for all its samples, which read it together (see ``cache``). Finished rows leave and waiting ones take
+their slots; what is still a hole then is filled by the last row, so that the rows in use are always the
+first ones of the cache.
 
 A completion depends on its request and policy alone, bit for bit (``exact``): rows are padded to a
 multiple of 8, prompts to a multiple of 8 tokens and prefilled only beside prompts of their own padded
