@@ -104,11 +104,14 @@ def verdict(found: Row) -> str:
     against(OURS, "Direct accuracy above meta-skills alone", AT_META, META)
     against(SHUFFLED, "Direct accuracy above shuffled verdicts")
     against(BLIND, "Direct accuracy above as many random answers")
-    after, before = (right(found, OURS, REFINED, at) - right(found, OURS, DIRECT, at) for at in (-1, 0))
-    gains = [interval(values, f"refining {i}") for i, values in enumerate((after, before))]
+    before, taught, last = (
+        interval(right(found, OURS, REFINED, at) - right(found, OURS, DIRECT, at), f"refining {at}")
+        for at in (0, AT_META, -1)
+    )
     lines.append(
-        f"- Refinement at inference helps after the training, {span(gains[0])} points, and not before, "
-        f"{span(gains[1])}: **{'met' if gains[0][0] > 0 >= gains[1][0] else 'not met'}**."
+        f"- Refinement at inference helps after the lessons, {span(taught)} points ({sure(taught)}), and not "
+        f"before them, {span(before)}: **{'met' if taught[1] > 0 >= before[0] else 'not met'}**. After the "
+        f"last round, whose direct answers are better, it adds {span(last)} ({sure(last)})."
     )
     rates = [numbers(found, OURS, "critic", "meta", f"verdict_{n}") for n in ("tpr", "fpr")]
     informed = float(np.mean(rates[0]) - np.mean(rates[1])) if all(rates) else 0.0
