@@ -14,7 +14,6 @@ products by a loop of its own, so tiny heads always span at least ``SPLIT`` posi
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
@@ -23,7 +22,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from sharpen.sample.attention import Layer, cap, causal
+from sharpen.sample.attention import Layer, cap, causal, hiding
 
 WIDTH = 16
 """Attention spans a multiple of this many positions, so the shape of a step changes rarely."""
@@ -221,7 +220,7 @@ class Decode:
             scores = torch.cat([read, scores], -1)
         if layer.softcap is not None:
             scores = cap(scores, layer.softcap)
-        scores.view(n, -1, before + own).add_(self._mask(layer.window, before, own))
+        scores.view(n, -1, before + own).add_(self._mask(layer.window, before, own, scores))
         weights = torch.softmax(scores, dim=-1)
         out = _summed(weights[..., before:].reshape(n * heads, group, own), values)
         out = out.view(n, heads, group, size)
@@ -258,16 +257,13 @@ class Decode:
         """The inverse of ``_tiled``."""
         return x.view(self._tiles, heads, -1, group, x.shape[2])[self._tile, :, self._seat]
 
-    def _mask(self, window: int | None, before: int, own: int) -> Tensor:
+    def _mask(self, window: int | None, before: int, own: int, like: Tensor) -> Tensor:
         """``(B, 1, before + own)``, 0 where a row sees and -inf elsewhere."""
         if (window, before, own) not in self._masks:
-            begun, last = self._begun[:, None], self._positions[:, None]
-            shelf, mine = torch.arange(before), torch.arange(own)
-            places = torch.cat([shelf.expand(len(last), -1), begun + mine], 1)
-            seen = torch.cat([shelf < begun, mine <= self._own[:, None]], 1)
-            if window is not None:
-                seen &= places > last - window
-            self._masks[window, before, own] = torch.zeros(seen.shape).masked_fill_(~seen, -math.inf)[:, None]
+            begun, shelf = self._begun[:, None], torch.arange(before).expand(len(self._begun), -1)
+            places = torch.cat([shelf.masked_fill(shelf >= begun, -1), begun + torch.arange(own)], 1)
+            mask = hiding(self._positions[:, None], places, window, like)
+            self._masks[window, before, own] = mask[:, None]
         return self._masks[window, before, own]
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence, Set
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +12,7 @@ from sharpen.studio.episodes import Sampled, read, rows_in, sampled_steps, take,
 from sharpen.studio.matches import some_plays
 from sharpen.studio.overview import is_measuring
 from sharpen.studio.pieces import Pieces
+from sharpen.studio.words import spread
 
 SIBLINGS = 16
 """Of a group at most so many are shown."""
@@ -52,16 +53,9 @@ def _some_rounds(steps: Sequence[Sampled], most: int) -> list[Sampled]:
     """The steps of at most so many rounds, half of them such as measured something, evenly spread."""
     measured = {s.round for s in steps if is_measuring(s.key)}
     rounds = {s.round for s in steps}
-    shown = _spread(measured, most // 2)
-    shown |= _spread(rounds - shown, most - len(shown))
+    shown = set(spread(sorted(measured), most // 2))
+    shown |= set(spread(sorted(rounds - shown), most - len(shown)))
     return [s for s in steps if s.round in shown]
-
-
-def _spread(rounds: Set[int], most: int) -> set[int]:
-    ordered = sorted(rounds)
-    if len(ordered) <= most:
-        return set(ordered)
-    return {ordered[round(i * (len(ordered) - 1) / (most - 1))] for i in range(most)}
 
 
 def _in_turn(steps: Sequence[Sampled]) -> list[Sampled]:

@@ -9,7 +9,7 @@ from rich.table import Table
 from rich.text import Text
 
 from sharpen.studio.table import bare_table, gain_table
-from sharpen.studio.words import clean, percent
+from sharpen.studio.words import clean, percent, spread
 
 CONTEST = "contest"
 """Name of the metrics row of ``sharpen.verbs.contests``."""
@@ -34,8 +34,7 @@ def outcome_parts(metrics: Sequence[Mapping[str, Any]], gains: Sequence[Any]) ->
 
 def contest_table(rows: Sequence[Mapping[str, Any]]) -> Table:
     """One line a measure, one column a round."""
-    at = sorted({round(i * (len(rows) - 1) / max(1, MOST - 1)) for i in range(MOST)})
-    shown = [rows[i] for i in at if i < len(rows)]
+    shown = spread(rows, MOST)
     table = bare_table("against", "measure", right=[f"round {row['round']}" for row in shown])
     for name, label in SOLVED.items():
         if any(name in row for row in shown):

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from typing import Any, NamedTuple
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, NamedTuple, TypeVar
+
+Item = TypeVar("Item")
 
 _BARS = "▁▂▃▄▅▆▇█"
 
@@ -138,6 +140,13 @@ def label(name: str) -> str:
     if name.startswith("pass_at_"):
         return "pass@" + name.removeprefix("pass_at_").replace("_", "-")
     return LABELS.get(name, name.replace("_", " "))
+
+
+def spread(items: Sequence[Item], most: int) -> list[Item]:
+    """At most so many items, at least 2, evenly spread; the first and the last among them."""
+    if len(items) <= most:
+        return list(items)
+    return [items[round(i * (len(items) - 1) / (most - 1))] for i in range(most)]
 
 
 def texts(values: Iterable[object]) -> str:
