@@ -219,6 +219,7 @@ TECHNIQUES: dict[str, Callable[[Any, Job], Work]] = {
     "cache": cached,
     "refill": engine_option("refill"),
     "compaction": engine_option("compact"),
+    "a batch a core": engine_option("split"),
     "signals from the sampled logits": signals,
     "signals in small pieces": small_pieces,
     "packing": packing,
@@ -230,6 +231,7 @@ EXACT = {
     "group-shared prefill",
     "refill",
     "compaction",
+    "a batch a core",
     "signals from the sampled logits",
     "signals in small pieces",
 }
@@ -243,6 +245,8 @@ def job(name: str, smoke: bool) -> Job:
         "cache": {"prompts": (4, 24, 40), "samples": 8, "new": 48},
     }
     shape = rollouts.get(name, {"prompts": (16, 24, 40), "samples": 8, "new": 96})
+    if name == "a batch a core":
+        shape = {**shape, "prompts": (32, 24, 40)}
     given = w1_rollouts.job(smoke, 0, **shape)
     if name in ("signals in small pieces", "chunked log-probabilities"):
         given["model"] = w3_signals.wide(smoke, 0, 1)["model"]

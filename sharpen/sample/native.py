@@ -4,7 +4,7 @@ One pass a token: the new token of every row goes through the model against the 
 logits come the next id, its log-probabilities, the entropy and the self-certainty. A prompt is prefilled
 once for all its samples, which read it together (see ``cache``). Finished rows leave and waiting ones take
 their slots; what is still a hole then is filled by the last row, so that the rows in use are always the
-first ones of the cache.
+first ones of the cache. Where the model is small, each core decodes a batch of its own.
 
 A completion depends on its request and policy alone, bit for bit (``exact``): rows are padded to a
 multiple of 8, prompts to a multiple of 8 tokens and prefilled only beside prompts of their own padded
@@ -14,9 +14,10 @@ length, each row draws from its own stream, and no kernel used mixes rows (see `
 from __future__ import annotations
 
 from collections import Counter, deque
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, fields
 from itertools import islice
+from threading import Lock
 
 import numpy as np
 import torch
@@ -25,7 +26,7 @@ from transformers import PreTrainedModel
 
 from sharpen.errors import NotFinite, SharpenError
 from sharpen.sample import exact
-from sharpen.sample.cache import Cache, Decode, Prefill, Prefix
+from sharpen.sample.cache import SEATS, Cache, Decode, Prefill, Prefix
 from sharpen.sample.decode import permitted
 from sharpen.sample.engine import Progress
 from sharpen.sample.episode import Annotation, Completion, Ids, Request
@@ -42,11 +43,17 @@ from sharpen.sample.law import SamplingLaw
 from sharpen.sample.policy import Policy
 from sharpen.sample.rows import Rows
 from sharpen.sample.steering import Hooks
+from sharpen.sample.team import together
 
 PREFILL_TOKENS = 2048
 """Prompt tokens prefilled in one pass."""
 PACK_TOKENS = 4096
 """Tokens annotated in one pass."""
+SMALL = 64 << 20
+"""Bytes of weights up to which each thread decodes a batch of its own. Larger ones would be read from memory
+by each of them."""
+ROWS = 32
+"""Rows of such a batch at least."""
 CACHE_BYTES = 1 << 30
 """The batch is made smaller where its cache would be larger than this."""
 
@@ -69,6 +76,8 @@ class NativeEngine:
         compact: let the last row fill a hole; else finished rows are computed on and ignored.
         share: prefill a prompt once for all its samples, and let them read a long one together; else each
             of them has its own.
+        split: let threads, one a core, decode a share of the requests each, where the model is small; else
+            all cores work on each product of one batch.
 
     Attributes:
         fill: how full its batches were so far.
@@ -76,8 +85,10 @@ class NativeEngine:
 
     rounding = None
 
-    def __init__(self, *, refill: bool = True, compact: bool = True, share: bool = True) -> None:
-        self._refill, self._compact, self._share = refill, compact, share
+    def __init__(
+        self, *, refill: bool = True, compact: bool = True, share: bool = True, split: bool = True
+    ) -> None:
+        self.refill, self.compact, self.share, self._split = refill, compact, share, split
         self.fill = Fill()
         self._trusted: set[type[PreTrainedModel]] = set()
 
@@ -86,7 +97,6 @@ class NativeEngine:
         """See ``exact.probe``."""
         return exact.probe()
 
-    @torch.inference_mode()
     def generate(
         self,
         policy: Policy,
@@ -102,31 +112,27 @@ class NativeEngine:
         module = self._module(policy)
         length = max(len(r.tokens) + r.max_new_tokens for r in requests)
         seats = batch or _batch(policy, length)
-        slots = min(seats, len(requests))
-        rows = Rows(slots, _vocabulary(module), policy.tokenizer, requests)
-        cache = Cache(len(rows.request), [(len(r.tokens) - 1, r.max_new_tokens) for r in requests])
-        waiting = deque(range(len(requests)))
+        shares = _shares(requests, self._members(policy, module, min(seats, len(requests))))
+        tally = _Tally(len(shares), on_progress)
+        loops = [
+            _Loop(self, policy, module, [requests[i] for i in share], seats // len(shares), tally.of(n))
+            for n, share in enumerate(shares)
+        ]
         results: list[Completion | None] = [None] * len(requests)
-        done = 0
-        with Hooks(module, policy.steering) as hooks:
-            prompts = _Prompts(module, requests, hooks, share=self._share)
-            while waiting or rows.used:
-                if waiting and (self._refill or not rows.used):
-                    _admit(waiting, rows, cache, prompts)
-                if self._compact:
-                    for source, target in rows.compact():
-                        cache.move(source, target, int(rows.length[target]))
-                    cache.compact(rows.alive)
-                self.fill.rows += int(rows.alive.sum())
-                self.fill.seats += seats
-                for index, completion in rows.advance(_step(module, cache, rows, hooks), policy.version):
-                    results[index] = completion
-                    done += 1
-                if not rows.alive.any():
-                    rows.used = 0
-                if on_progress is not None:
-                    on_progress(rows.sampled, done)
+        for share, loop, done in zip(shares, loops, together([loop.run for loop in loops]), strict=True):
+            self.fill.rows += loop.fill.rows
+            self.fill.seats += loop.fill.seats
+            for index, completion in zip(share, done, strict=True):
+                results[index] = completion
         return [c for c in results if c is not None]
+
+    def _members(self, policy: Policy, module: PreTrainedModel, rows: int) -> int:
+        """How many loops share the work."""
+        small = sum(p.nbytes for p in module.parameters()) <= SMALL
+        # a steering's hooks belong to the module, and know one batch
+        if not (self._split and small and policy.steering is None):
+            return 1
+        return max(1, min(torch.get_num_threads(), rows // ROWS))
 
     @torch.inference_mode()
     def annotate(
@@ -166,6 +172,7 @@ class NativeEngine:
                 raise NotFinite(f"policy {policy.version}: logits of sequence {i} are not finite")
         return results
 
+    @torch.inference_mode()
     def _module(self, policy: Policy) -> PreTrainedModel:
         """The policy's module, after a look whether its kind of head is one that we compute rightly."""
         module = (policy.unsteered or policy).module()
@@ -176,6 +183,85 @@ class NativeEngine:
                 raise SharpenError(f"model {policy.name!r}: {type(module).__name__} is not supported")
             self._trusted.add(type(module))
         return module
+
+
+class _Loop:
+    """One batch that is decoded until every request of its own has ended."""
+
+    def __init__(
+        self,
+        engine: NativeEngine,
+        policy: Policy,
+        module: PreTrainedModel,
+        requests: Sequence[Request],
+        seats: int,
+        told: Progress,
+    ) -> None:
+        self._engine, self._policy, self._module = engine, policy, module
+        self._requests, self._seats, self._told = requests, seats, told
+        self.fill = Fill()
+
+    @torch.inference_mode()
+    def run(self, stopped: Callable[[], bool]) -> list[Completion]:
+        """The completions, in the order of the requests; not all of them where it was stopped."""
+        engine, module, requests = self._engine, self._module, self._requests
+        slots = min(self._seats, len(requests))
+        rows = Rows(slots, _vocabulary(module), self._policy.tokenizer, requests)
+        cache = Cache(len(rows.request), [(len(r.tokens) - 1, r.max_new_tokens) for r in requests])
+        waiting = deque(range(len(requests)))
+        results: list[Completion | None] = [None] * len(requests)
+        done = 0
+        with Hooks(module, self._policy.steering) as hooks:
+            prompts = _Prompts(module, requests, hooks, share=engine.share)
+            while (waiting or rows.used) and not stopped():
+                if waiting and (engine.refill or not rows.used):
+                    _admit(waiting, rows, cache, prompts)
+                if engine.compact:
+                    for source, target in rows.compact():
+                        cache.move(source, target, int(rows.length[target]))
+                    cache.compact(rows.alive)
+                self.fill.rows += int(rows.alive.sum())
+                self.fill.seats += self._seats
+                logits = _step(module, cache, rows, hooks)
+                for index, completion in rows.advance(logits, self._policy.version):
+                    results[index] = completion
+                    done += 1
+                if not rows.alive.any():
+                    rows.used = 0
+                self._told(rows.sampled, done)
+        return [c for c in results if c is not None]
+
+
+class _Tally:
+    """Progress of several loops, told as one, by one of them at a time."""
+
+    def __init__(self, loops: int, on_progress: Progress | None) -> None:
+        self._counts, self._told, self._lock = np.zeros((loops, 2), np.int64), on_progress, Lock()
+
+    def of(self, loop: int) -> Progress:
+        """What this loop tells."""
+
+        def told(tokens: int, done: int) -> None:
+            if self._told is not None:
+                with self._lock:
+                    self._counts[loop] = tokens, done
+                    self._told(*self._counts.sum(0).tolist())
+
+        return told
+
+
+def _shares(requests: Sequence[Request], members: int) -> list[list[int]]:
+    """Indices dealt to members, evenly. Those of one prompt that follow each other stay together, as many as
+    read it together."""
+    shares: list[list[int]] = [[] for _ in range(members)]
+    share, run = shares[0], 0
+    for i, request in enumerate(requests):
+        alike = i > 0 and np.array_equal(request.tokens, requests[i - 1].tokens)
+        if not (alike and run % SEATS):
+            share, run = min(shares, key=len), 0
+        share.append(i)
+        run += 1
+    return [share for share in shares if share]
 
 
 class _Prompts:

@@ -8,6 +8,7 @@ import torch
 
 from sharpen.errors import NotFinite, SharpenError
 from sharpen.runs.streams import stream
+from sharpen.sample import native
 from sharpen.sample.episode import Finish, Request
 from sharpen.sample.law import GREEDY, SamplingLaw
 from sharpen.sample.native import NativeEngine
@@ -82,19 +83,63 @@ def test_bits_do_not_depend_on_width_where_sequences_are_long():
         same(NativeEngine().generate(policy, [r])[0], c)
 
 
-def test_bits_hold_with_two_threads():
+@pytest.fixture
+def two_threads():
+    before = torch.get_num_threads()
+    torch.set_num_threads(2)
+    yield
+    torch.set_num_threads(before)
+
+
+def test_bits_hold_with_two_threads(two_threads):
     """Kernels split their work by size then: rows must still not feel each other."""
     policy = tiny("gemma3")
     asked = [*requests(8, MIXED), *requests(12, MIXED, samples=6, lengths=LONG)]
-    before = torch.get_num_threads()
-    torch.set_num_threads(2)
-    try:
-        want = NativeEngine().generate(policy, asked)
-        got = NativeEngine().generate(policy, asked[::-1], batch=5)
-    finally:
-        torch.set_num_threads(before)
+    want = NativeEngine().generate(policy, asked)
+    got = NativeEngine().generate(policy, asked[::-1], batch=5)
     for a, b in zip(want, got[::-1], strict=True):
         same(a, b)
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+def test_bits_do_not_depend_on_how_many_batches_share_the_work(shape, two_threads):
+    policy = tiny(shape)
+    asked = [*requests(40, MIXED), *requests(48, MIXED, samples=12, lengths=LONG)]
+    told = []
+    whole = NativeEngine(split=False).generate(policy, asked)
+    engine = NativeEngine()
+    split = engine.generate(policy, asked, batch=72, on_progress=lambda *counts: told.append(counts))
+    for a, b in zip(whole, split, strict=True):
+        same(a, b)
+    assert told == sorted(told)
+    assert told[-1] == (sum(len(c.tokens) for c in whole), len(asked))
+    assert engine.fill.rows == told[-1][0]
+
+
+def test_each_core_has_a_batch_where_a_model_is_small_and_rows_are_many(two_threads, monkeypatch):
+    policy, members = tiny("llama"), []
+
+    def watched(loops):
+        members.append(len(loops))
+        return [loop(lambda: False) for loop in loops]
+
+    monkeypatch.setattr(native, "together", watched)
+    engine = NativeEngine()
+    engine.generate(policy, requests(64))
+    engine.generate(policy, requests(63))
+    engine.generate(policy, requests(64), batch=40)
+    monkeypatch.setattr(native, "SMALL", 1)
+    engine.generate(policy, requests(64))
+    assert members == [2, 1, 1, 1]
+
+
+def test_requests_are_dealt_evenly_and_those_that_read_a_prompt_together_stay_together():
+    asked = requests(30, samples=10)
+    assert native._shares(asked, 1) == [list(range(30))]
+    # of ten siblings eight read a prompt together
+    assert native._shares(asked, 2) == [[*range(8), *range(18, 28)], [*range(8, 18), 28, 29]]
+    assert [len(share) for share in native._shares(requests(80, samples=10), 2)] == [40, 40]
+    assert native._shares(asked[:3], 2) == [[0, 1, 2]]
 
 
 @pytest.mark.parametrize("lengths", [SHORT, LONG], ids=["short", "long"])
@@ -165,13 +210,14 @@ def test_a_prompt_is_prefilled_once_for_all_its_samples(monkeypatch):
     assert sum(seen) == len({r.tokens[:-1].tobytes() for r in asked if len(r.tokens) > 1})
 
 
-def test_logits_that_are_not_numbers_name_policy_and_stream():
+@pytest.mark.parametrize("n", [8, 64], ids=["one batch", "two"])
+def test_logits_that_are_not_numbers_name_policy_and_stream(n, two_threads):
     policy = tiny("llama")
     weights = {**policy.weights, "model.norm.weight": torch.full((48,), torch.inf)}
-    engine, asked = NativeEngine(), requests(8)
+    engine, asked = NativeEngine(), requests(n)
     engine.generate(policy, asked)
     broken = policy.with_weights(weights, "broken")
-    with pytest.raises(NotFinite, match=r"policy broken: logits of n/0"):
+    with pytest.raises(NotFinite, match=r"policy broken: logits of n/"):
         engine.generate(broken, asked)
     with pytest.raises(NotFinite, match=r"policy broken: logits of sequence 0"):
         engine.annotate(broken, [r.tokens for r in asked[4:]])
