@@ -54,6 +54,8 @@ SMALL = 64 << 20
 by each of them."""
 ROWS = 32
 """Rows of such a batch at least."""
+MOST = 512
+"""Rows of a batch at most: the more, the less what a step costs apart from them."""
 CACHE_BYTES = 1 << 30
 """The batch is made smaller where its cache would be larger than this."""
 
@@ -111,8 +113,10 @@ class NativeEngine:
         check_requests(policy, requests)
         module = self._module(policy)
         length = max(len(r.tokens) + r.max_new_tokens for r in requests)
-        seats = batch or _batch(policy, length)
-        shares = _shares(requests, self._members(policy, module, min(seats, len(requests))))
+        room = batch or _room(policy, length)
+        members = self._members(policy, module, min(room, len(requests)))
+        seats = batch or min(room, MOST * members)
+        shares = _shares(requests, members)
         tally = _Tally(len(shares), on_progress)
         loops = [
             _Loop(self, policy, module, [requests[i] for i in share], seats // len(shares), tally.of(n))
@@ -410,13 +414,13 @@ def _check_ids(policy: Policy, ids: Ids, where: str) -> None:
         raise SharpenError(f"{where}: token {ids.max()} is not in the vocabulary of {vocabulary}")
 
 
-def _batch(policy: Policy, length: int) -> int:
-    """Rows decoded at once: 256 where their cache stays small, fewer for large models and long texts."""
+def _room(policy: Policy, length: int) -> int:
+    """Rows of so many tokens whose keys and values fit."""
     config = policy.config.get_text_config()
     heads = getattr(config, "num_key_value_heads", None) or config.num_attention_heads
     size = getattr(config, "head_dim", None) or config.hidden_size // config.num_attention_heads
     row = 8 * config.num_hidden_layers * heads * size * length
-    return max(8, min(256, CACHE_BYTES // row // 8 * 8))
+    return max(8, CACHE_BYTES // row // 8 * 8)
 
 
 def _vocabulary(module: PreTrainedModel) -> int:
