@@ -60,9 +60,9 @@ def correlation(gold: Values, said: Values) -> float | None:
     return float(np.mean(told)) if len(told) == len(each) else None
 
 
-def pearsons(found: Row, arm: str, on: str, at: int = -1, *, minus: int | None = None) -> str:
-    """Pearson with its interval, or the difference to that at round ``minus`` of the same judges."""
-    parts = [scores(found, arm, on, at)] + ([] if minus is None else [scores(found, arm, on, minus)])
+def pearsons(found: Row, arm: str, on: str, at: int = -1, *, minus: tuple[str, int] | None = None) -> str:
+    """Pearson with its interval, or the difference to that of other judges, ``minus`` (an arm, a round)."""
+    parts = [scores(found, arm, on, at)] + ([] if minus is None else [scores(found, minus[0], on, minus[1])])
 
     def statistic(seeds: NDArray[np.int64], items: NDArray[np.int64]) -> float | None:
         place = np.ix_(seeds, items)
@@ -98,7 +98,7 @@ def arms(found: Row) -> str:
             learnt = last(of(found, arm)[0])
             told = [numbers(found, arm, "judge_pairs", on, f"scored_{n}") for n in ("accuracy", "ties")]
             rows.append([arm if on == SETS[0] else "", on, mean(end.ravel()), gap, pearsons(found, arm, on),
-                         pearsons(found, arm, on, minus=0) if learnt else "",
+                         pearsons(found, arm, on, minus=(arm, 0)) if learnt else "",
                          *(mean(c) for c in cells), *(mean(t) for t in told)])  # fmt: skip
     return "\n\n".join((markdown(heads, rows, left=2), verdict(found), caption(found)))
 
@@ -110,11 +110,14 @@ def verdict(found: Row) -> str:
     lines = []
     for on in SETS:
         end = exact(found, OURS, on)
-        rivals = {"the seed judge": exact(found, OURS, on, 0)}
-        rivals |= {arm: exact(found, arm, on) for arm in RIVALS if arm in names(found)}
-        for arm, other in rivals.items():
-            gap = interval(end - other, f"claim {on} {arm}")
-            lines.append(f"- {OURS} minus {arm}, {on} criteria: {span(gap)} points exact ({sure(gap)}).")
+        rivals = {"the seed judge": (OURS, 0)}
+        rivals |= {arm: (arm, -1) for arm in RIVALS if arm in names(found)}
+        for name, (arm, at) in rivals.items():
+            gap = interval(end - exact(found, arm, on, at), f"claim {on} {name}")
+            lines.append(
+                f"- {OURS} minus {name}, {on} criteria: {span(gap)} points exact ({sure(gap)}), Pearson "
+                f"{pearsons(found, OURS, on, minus=(arm, at))}."
+            )
     return "\n".join(lines)
 
 

@@ -92,9 +92,9 @@ def test_correlations_are_of_what_was_read_and_their_differences_paired():
     assert tables.correlation(gold, np.array([[3, 3, 3, 3.0]] * 2)) is None
     half, end = [1, 2, 5, 5], GOLD
     runs = [run(study.OURS, seed, [half, end]) for seed in range(2)]
-    told = tables.pearsons({"runs": runs}, study.OURS, "seen", minus=0)
+    told = tables.pearsons({"runs": runs}, study.OURS, "seen", minus=(study.OURS, 0))
     assert told.startswith(f"{1 - pearson(GOLD, half):+.3f} (")
-    assert tables.pearsons({"runs": runs}, study.OURS, "seen", 1, minus=1).startswith(
+    assert tables.pearsons({"runs": runs}, study.OURS, "seen", 1, minus=(study.OURS, 1)).startswith(
         "+0.000 (+0.000 to +0.0"
     )
 
