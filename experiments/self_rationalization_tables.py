@@ -9,7 +9,7 @@ import numpy as np
 from compared import Values, by_base, crossed, dated, difference, mean, names, of, span, sure
 from numpy.typing import NDArray
 from regions import Row, markdown
-from self_rationalization import ALONE, OURS, SCORES, SEED
+from self_rationalization import ALONE, OURS, SCORES, SEED, SRE
 
 from sharpen.measure.likert import pearson
 
@@ -125,7 +125,8 @@ def rounds(found: Row) -> str:
     """Round by round: accuracy and correlation, and where the items went."""
     heads = ["", "round", "exact, seen, %", "unseen, %", "minus the round before, unseen, points",
              "Pearson, seen", "unseen", "items", *(f"{name}, %" for name in WENT.values()),
-             "judgments unread, %", "pairs", "mean score: chosen", "rejected"]  # fmt: skip
+             "judgments unread, %", "ratings unread, %", "pairs", "mean score: chosen",
+             "rejected"]  # fmt: skip
     rows = []
     for arm in names(found):
         runs = of(found, arm)
@@ -143,7 +144,9 @@ def rounds(found: Row) -> str:
                 arm, f"{r}", *(mean(b.ravel()) for b in both), gap,
                 *(pearsons(found, arm, on, r) for on in SETS),
                 mean([x["items"] for x in pairs], ".0f", 1), *(mean(shares[n]) for n in WENT),
-                mean([x["unread_share"] for x in pairs]), mean([x["pairs"] for x in pairs], ".0f", 1),
+                mean([x["unread_share"] for x in pairs]),
+                mean([x["unrated"] / (x["items"] * SRE().samples) for x in pairs if "unrated" in x]),
+                mean([x["pairs"] for x in pairs], ".0f", 1),
                 *(mean(_known(pairs, n), ".2f", 1) for n in ("chosen_score", "rejected_score")),
             ])  # fmt: skip
     return f"{markdown(heads, rows, left=2)}\n\n{caption(found)}"

@@ -81,9 +81,15 @@ def test_round_by_round():
     assert (paired, right, wrong, margin, tied, unread, same) == (
         "50.0", "25.0", "0.0", "0.0", "25.0", "0.0", "0.0"
     )  # fmt: skip
-    assert rows[2][15:] == ["25.0", "12", "3.00", "2.50"]
+    assert rows[2][15:] == ["25.0", "-", "12", "3.00", "2.50"]
+    given = found()
+    for one in given["runs"]:
+        for row in one["rows"]:
+            if one["arm"] == "majority" and row["name"] == "pairs":
+                row["unrated"] = 16
+    assert body(tables.rounds(given))[4][16] == "25.0"  # of 8 items with 8 judgments each
     # a round without a pair has no mean score, and none is made up
-    assert rows[3][15:] == ["25.0", "0", "-", "-"]
+    assert rows[3][15:] == ["25.0", "-", "0", "-", "-"]
 
 
 def test_correlations_are_of_what_was_read_and_their_differences_paired():

@@ -276,6 +276,9 @@ def pairs(run: Run, judge: Policy, meta: Policy | None, groups: Groups, config: 
     if ratings is not None:
         row["unrated"] = sum(r is None for some in ratings for r in some)
     run.log("pairs", row)
+    if row.get("unrated", 0) > len(flat) / 2:
+        share = row["unrated"] / len(flat)
+        run.warn([f"round {run.round}: {share:.0%} of the meta-judge's ratings cannot be read"])
     high = means[0] is not None and means[1] is not None and means[0] - means[1] > BIAS
     if high and config.pairing == "meta":
         run.warn(

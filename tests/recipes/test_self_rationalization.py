@@ -152,6 +152,16 @@ def test_ratings_of_a_meta_judge_decide_and_its_bias_is_told(tmp_path):
     assert [w for w in warnings if "prefers high scores" in w]
 
 
+def test_a_meta_judge_that_can_hardly_be_read_is_told_of(tmp_path):
+    def reply(prompt, n):
+        return ("[RESULT] 2" if n % 4 == 0 else "well") if "[RESULT]" in prompt else f"[RESULT] {1 + n % 4}"
+
+    *_, told, warnings = judged(tmp_path, reply, "pairing=meta")
+    share = told["unrated"] / (told["items"] * settings().samples)
+    assert share > 0.5
+    assert f"round 1: {share:.0%} of the meta-judge's ratings cannot be read" in warnings
+
+
 def test_how_a_meta_judge_is_asked():
     (task,) = SOURCE.take("dev", 1)
     assert meta_prompt(task, "1 ok\n[RESULT] 5", own=True) == f"{task.prompt}1 ok\n[RESULT] 5\n{task.prompt}"
