@@ -149,10 +149,9 @@ def tune(chosen: Sequence[Workload], *, smoke: bool, threads: int) -> Json:
     return {"best": best, "table": table}
 
 
-def head(command: str, threads: int) -> Json:
-    """What every result file begins with."""
+def head(command: str, threads: int, busy: float) -> Json:
+    """What every result file begins with; ``busy`` is the load before anything was measured."""
     today = datetime.datetime.now(datetime.UTC).date().isoformat()
-    busy = round(load(), 2)
     return {"command": command, "date": today, "threads": threads, "load": busy, "machine": machine()}
 
 
@@ -205,10 +204,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--force", action="store_true", help="measure although the machine is busy")
     args = parser.parse_args(argv)
     keys = chosen_of(parser, args.only)
-    if load() > MOST_LOAD and not (args.force or args.smoke):
-        told = (
-            f"the machine is busy: load {load():.2f} a core in the last minute, at most {MOST_LOAD} is quiet"
-        )
+    busy = round(load(), 2)
+    if busy > MOST_LOAD and not (args.force or args.smoke):
+        told = f"the machine is busy: load {busy:.2f} a core in the last minute, at most {MOST_LOAD} is quiet"
         print(f"bench: {told}; wait, or --force, which the result records", file=sys.stderr)
         return 2
     command = f"python benchmarks/bench.py --only {','.join(keys)}" if args.only else "make bench"
@@ -217,9 +215,9 @@ def main(argv: Sequence[str] | None = None) -> int:
             found = tune(
                 [WORKLOADS[k] for k in keys if k in WORKLOADS], smoke=args.smoke, threads=args.threads
             )
-            kept("tuning", head(command + " --tune", args.threads) | found, args.smoke)
+            kept("tuning", head(command + " --tune", args.threads, busy) | found, args.smoke)
             return 0
-        _measure_all(keys, args, command)
+        _measure_all(keys, args, command, busy)
     except Broken as problem:
         print(f"bench: {problem}", file=sys.stderr)
         return 2
@@ -230,9 +228,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     return 0
 
 
-def _measure_all(keys: Sequence[str], args: argparse.Namespace, command: str) -> None:
+def _measure_all(keys: Sequence[str], args: argparse.Namespace, command: str, busy: float) -> None:
     for key in keys:
-        first, begun = head(command, args.threads), time.perf_counter()
+        first, begun = head(command, args.threads, busy), time.perf_counter()
         if key in STUDIES:
             found = STUDIES[key](args.smoke, 1 if args.smoke else args.repeats or 5, args.threads)
         else:

@@ -27,7 +27,7 @@ import w3_signals  # noqa: E402
 import w4_sft  # noqa: E402
 import w5_dpo  # noqa: E402
 from bench import RESULTS, head  # noqa: E402
-from measuring import OURS, Broken, Json, Side, in_turns, once, rate, same_work  # noqa: E402
+from measuring import OURS, Broken, Json, Side, in_turns, load, once, rate, same_work  # noqa: E402
 from workload import Workload  # noqa: E402
 
 VOCABULARY = 32_768
@@ -127,6 +127,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--smoke", action="store_true", help="tiny sizes, once, nothing kept")
     args = parser.parse_args(argv)
     found: dict[str, Any] = {}
+    busy = round(load(), 2)
     try:
         for name in args.models.split(","):
             for key in args.only.split(","):
@@ -136,7 +137,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 2
     if not args.smoke:
         named = card(args.device)
-        told = {**head("python benchmarks/gpu.py", args.threads), "card": named, "workloads": found}
+        told = {**head("python benchmarks/gpu.py", args.threads, busy), "card": named, "workloads": found}
         path = RESULTS / f"gpu-{named.lower().replace(' ', '-')}.json"
         path.write_text(json.dumps(told, indent=1) + "\n", "utf-8")
     return 0

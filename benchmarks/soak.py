@@ -21,7 +21,7 @@ ROOT = Path(__file__).resolve().parent.parent
 sys.path[:0] = [str(ROOT / "benchmarks"), str(ROOT / "experiments")]
 
 import numpy as np  # noqa: E402
-from measuring import HERE  # noqa: E402
+from measuring import HERE, load  # noqa: E402
 
 RESULT = HERE / "results" / "soak.json"
 
@@ -91,14 +91,14 @@ def main(argv: Sequence[str] | None = None) -> int:
     args = parser.parse_args(argv)
     from sharpen.cli.threads import limit
 
-    limit(None)
+    threads, busy = limit(None), load()
     told = readings(8 if args.smoke else args.steps, smoke=args.smoke)
     found = verdict(told)
     print(json.dumps(found, indent=1))
     if not args.smoke:
         from bench import head
 
-        kept = {**head("python benchmarks/soak.py", 1), **found, **told}
+        kept = {**head("python benchmarks/soak.py", threads, round(busy, 2)), **found, **told}
         RESULT.write_text(json.dumps(kept) + "\n", "utf-8")
     return 0 if args.smoke or (found["flat"] and found["constant"]) else 1
 

@@ -18,9 +18,7 @@ def results(tmp_path, monkeypatch):
     monkeypatch.setattr(speed_tables, "RESULTS", tmp_path)
 
     def write(name, **found):
-        (tmp_path / f"{name}.json").write_text(
-            json.dumps(bench.head("make bench", 2) | {"load": 0.1} | found)
-        )
+        (tmp_path / f"{name}.json").write_text(json.dumps(bench.head("make bench", 2, 0.1) | found))
 
     return write
 

@@ -153,9 +153,9 @@ def test_the_driver_measures_tells_and_keeps(tmp_path, monkeypatch, capsys):
     told = capsys.readouterr().out
     assert "without signals" in told
     assert "ours/theirs" in told
-    bench.kept("W3", bench.head("make bench", 1) | found, smoke=True)
+    bench.kept("W3", bench.head("make bench", 1, 0.1) | found, smoke=True)
     assert not list(tmp_path.iterdir())
-    bench.kept("W3", bench.head("make bench", 1) | found, smoke=False)
+    bench.kept("W3", bench.head("make bench", 1, 0.1) | found, smoke=False)
     assert len(json.loads((tmp_path / "W3.json").read_text())["repeats"]) == 2
 
 
