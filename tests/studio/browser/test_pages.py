@@ -82,6 +82,7 @@ def test_the_overview_shows_what_was_gained_in_every_curve(page, report):
     chart.scroll_into_view_if_needed()
     assert chart.locator("svg[role=img]").get_attribute("aria-label").startswith("greedy")
     chart.locator("summary").click()
+    chart.locator("td").first.wait_for()  # the table is made when it is opened
     assert chart.locator("td").count() > 6
     # putting a run aside takes its line out of every chart
     lines = chart.locator('svg [data-mark="line"] path').count()
