@@ -152,7 +152,13 @@ def tune(chosen: Sequence[Workload], *, smoke: bool, threads: int) -> Json:
 def head(command: str, threads: int, busy: float) -> Json:
     """What every result file begins with; ``busy`` is the load before anything was measured."""
     today = datetime.datetime.now(datetime.UTC).date().isoformat()
-    return {"command": command, "date": today, "threads": threads, "load": busy, "machine": machine()}
+    return {
+        "command": command,
+        "date": today,
+        "threads": threads,
+        "load": round(busy, 2),
+        "machine": machine(),
+    }
 
 
 def tell(workload: Workload, found: Json) -> None:
@@ -204,7 +210,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--force", action="store_true", help="measure although the machine is busy")
     args = parser.parse_args(argv)
     keys = chosen_of(parser, args.only)
-    busy = round(load(), 2)
+    busy = load()
     if busy > MOST_LOAD and not (args.force or args.smoke):
         told = f"the machine is busy: load {busy:.2f} a core in the last minute, at most {MOST_LOAD} is quiet"
         print(f"bench: {told}; wait, or --force, which the result records", file=sys.stderr)

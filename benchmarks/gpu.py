@@ -127,7 +127,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--smoke", action="store_true", help="tiny sizes, once, nothing kept")
     args = parser.parse_args(argv)
     found: dict[str, Any] = {}
-    busy = round(load(), 2)
+    busy = load()
     try:
         for name in args.models.split(","):
             for key in args.only.split(","):

@@ -243,10 +243,9 @@ def job(name: str, smoke: bool) -> Job:
     rollouts = {
         "group-shared prefill": {"prompts": (16, 256, 256), "samples": 8, "new": 16},
         "cache": {"prompts": (4, 24, 40), "samples": 8, "new": 48},
+        "a batch a core": {"prompts": (32, 24, 40), "samples": 8, "new": 96},
     }
     shape = rollouts.get(name, {"prompts": (16, 24, 40), "samples": 8, "new": 96})
-    if name == "a batch a core":
-        shape = {**shape, "prompts": (32, 24, 40)}
     given = w1_rollouts.job(smoke, 0, **shape)
     if name in ("signals in small pieces", "chunked log-probabilities"):
         given["model"] = w3_signals.wide(smoke, 0, 1)["model"]

@@ -90,7 +90,7 @@ class NativeEngine:
     def __init__(
         self, *, refill: bool = True, compact: bool = True, share: bool = True, split: bool = True
     ) -> None:
-        self.refill, self.compact, self.share, self._split = refill, compact, share, split
+        self.refill, self.compact, self.share, self.split = refill, compact, share, split
         self.fill = Fill()
         self._trusted: set[type[PreTrainedModel]] = set()
 
@@ -134,7 +134,7 @@ class NativeEngine:
         """How many loops share the work."""
         small = sum(p.nbytes for p in module.parameters()) <= SMALL
         # a steering's hooks belong to the module, and know one batch
-        if not (self._split and small and policy.steering is None):
+        if not (self.split and small and policy.steering is None):
             return 1
         return max(1, min(torch.get_num_threads(), rows // ROWS))
 

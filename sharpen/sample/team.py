@@ -1,6 +1,6 @@
 """Independent work on several threads, each of which computes on one core.
 
-A product of small matrices gains little from a second core; two such products side by side gain all of it.
+A product of small matrices gains little from a second core; two such products side by side gain more.
 So where a model is small, work is dealt to threads instead of products to cores. With MKL's strict mode a
 product has the same bits either way.
 """

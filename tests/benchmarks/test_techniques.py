@@ -31,7 +31,9 @@ def test_all_switches_at_once_change_no_bit():
     given = techniques.job("refill", smoke=True)
     policy = load_policy(given["model"])
     asked = w1_rollouts.requests(policy, given)
-    plain = NativeEngine(refill=False, compact=False, share=False).generate(policy, asked, batch=2)
+    plain = NativeEngine(refill=False, compact=False, share=False, split=False).generate(
+        policy, asked, batch=2
+    )
     fast = NativeEngine().generate(policy, asked)
     assert np.array_equal(techniques.numbers(plain), techniques.numbers(fast))
 

@@ -8,14 +8,6 @@ import torch
 from sharpen.sample.team import together
 
 
-@pytest.fixture
-def two_threads():
-    before = torch.get_num_threads()
-    torch.set_num_threads(2)
-    yield
-    torch.set_num_threads(before)
-
-
 def test_results_come_in_order_each_from_a_thread_with_one_core(two_threads):
     meet = threading.Barrier(3, timeout=30)
 
