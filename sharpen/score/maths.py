@@ -1,6 +1,6 @@
 """Whether a mathematical answer equals the gold, in tiers that get slower and less sure.
 
-1. *exact*: the same text after plain clean-up, or the same rational number;
+1. *exact*: the same text after plain clean-up, or the same rational number, also where one is worked out;
 2. *numeric*: both parsed as expressions and evaluated at random points in high precision. They differ: wrong.
    They agree: right;
 3. *symbolic*: what the second tier cannot evaluate is left to Math-Verify.
@@ -13,11 +13,13 @@ from __future__ import annotations
 
 import functools
 import re
+from fractions import Fraction
 from typing import Any, Literal
 
 from sharpen.errors import missing
 from sharpen.runs.streams import stream
 from sharpen.score.answers import extract_answer
+from sharpen.score.arithmetic import arithmetic
 from sharpen.score.verdict import Status
 from sharpen.score.written import written_number
 
@@ -35,6 +37,10 @@ _APART = re.compile(r"(?<=[0-9])[\s~]+(?=[0-9])")
 _WRAPPERS = re.compile(r"\\(?:left|right|displaystyle|limits|d?t?frac(?=\{\}))\b")
 _FRAC = re.compile(r"\\[cdt]frac(?![A-Za-z])")
 _ASSIGNED = re.compile(r"^(?![eEiI])[A-Za-z]=")
+_UNIT = re.compile(
+    r"(?<=[0-9})])(?:\^\\circ|\^\{\\circ\}|(?:[cmk]m|[mk]g|mph|inche|inch|feet|foot|yard|mile|(?:centi|kilo)?met(?:er|re)"
+    r"|(?:kilo)?gram|pound|lit(?:er|re)|degree|second|minute|hour|day|week|month|year|dollar|cent|unit)s?)$"
+)
 _TEXT = re.compile(r"\\(?:text|mathrm|mathbf|textbf|mbox)\{([^{}]*)\}")
 
 
@@ -51,10 +57,10 @@ def check(*, gold: str, completion: str) -> dict[str, Any]:
     decided = exactly(gold=gold, answer=answer)
     if decided is not None:
         return _said(decided, "exact")
-    wanted = parsed(gold)
+    wanted = expression(gold)
     if wanted is None:
         return _said(False, None, Status.BAD_GOLD, f"gold {gold[:80]!r} cannot be read")
-    given = parsed(answer)
+    given = expression(answer)
     if given is None:
         return _said(False, None, Status.UNPARSABLE, f"{answer[:80]!r} cannot be read")
     agree = numerically(wanted, given)
@@ -70,16 +76,23 @@ def _said(right: bool, tier: Tier | None, status: Status = Status.OK, detail: st
 def exactly(*, gold: str, answer: str) -> bool | None:
     """Whether the two are the same text or the same rational number; None where that does not decide.
 
-    ``x = 5`` is the number 5 where the other side is a bare number.
+    ``x = 5`` and ``5 cm`` are the number 5 where the other side is a bare number.
     """
-    texts = clean(gold), clean(answer)
+    texts = [clean(gold), clean(answer)]
     if texts[0] == texts[1]:
         return True
-    assigned = [_ASSIGNED.sub("", text) for text in texts]
-    if (assigned[0] != texts[0]) != (assigned[1] != texts[1]):
-        texts = assigned[0], assigned[1]
-    a, b = written_number(texts[0]), written_number(texts[1])
+    for besides in (_ASSIGNED, _UNIT):
+        bare = [besides.sub("", text) for text in texts]
+        if (bare[0] != texts[0]) != (bare[1] != texts[1]):
+            texts = bare
+    a, b = map(rational, texts)
     return None if a is None or b is None else a == b
+
+
+def rational(text: str) -> Fraction | None:
+    """The number that a text (see ``clean``) writes or works out, None where it is not sure to be one."""
+    value = written_number(text)
+    return arithmetic(text) if value is None else value
 
 
 def clean(text: str) -> str:
@@ -100,6 +113,14 @@ def _library() -> Any:
     except ImportError:
         raise missing("verifier maths", "math-verify", "maths") from None
     return math_verify
+
+
+def expression(text: str) -> Any | None:
+    """What a text writes: the number, where it surely is one, else what the library reads; or None."""
+    import sympy
+
+    number = rational(clean(text))
+    return parsed(text) if number is None else sympy.Rational(number.numerator, number.denominator)
 
 
 def parsed(text: str) -> Any | None:

@@ -25,10 +25,17 @@ from typing import Any, Literal
 
 from sharpen.errors import SharpenError
 
-AHEAD = 32
-"""Jobs sent to a worker before their results are read."""
+AHEAD_SECONDS = 0.02
+"""Work sent to a worker before its results are read: so much by its pace so far. Enough that quick answers
+are not waited for one by one, and not so much that slow ones queue up while another worker has none."""
+FIRST, MOST = 2, 1024
+"""Jobs sent to a worker whose pace is not known yet, and at most."""
+MOST_BYTES = 1 << 15
+"""Of jobs sent together. A pipe holds them all, so that sending never waits: a worker that waits until its
+results are read could wait for ever."""
 SECOND_TRY = 4
 """By how much the limits of the deciding run are larger."""
+_PAUSE = AHEAD_SECONDS / 10  # quick results are read many at a time: to wake for each would take a core
 _START_SECONDS = 120.0  # a worker that has not said that it is ready by then never will
 
 How = Literal["answered", "raised", "memory", "timeout", "crash"]
@@ -107,7 +114,7 @@ class Pool:
 
         ``on_outcome`` is told of each job's number and outcome as soon as it is decided.
         """
-        lines = [json.dumps(job) for job in jobs]
+        lines = [json.dumps(job).encode() + b"\n" for job in jobs]
         found: dict[int, Outcome] = {}
         again: list[int] = []
 
@@ -127,7 +134,7 @@ class Pool:
             decided(job, self._alone(lines[job]))
         return [found[i] for i in range(len(lines))]
 
-    def _first_pass(self, lines: Sequence[str], told: Callable[[int, Outcome | None], None]) -> None:
+    def _first_pass(self, lines: Sequence[bytes], told: Callable[[int, Outcome | None], None]) -> None:
         waiting = deque(range(len(lines)))
         while len(self._workers) < min(self.size, len(lines)):
             self._workers.append(self._start())
@@ -137,10 +144,12 @@ class Pool:
             try:
                 while waiting or any(w.sent for w in self._workers):
                     for worker in self._workers:
-                        worker.give(waiting, lines)
+                        worker.give(waiting, lines, -(-len(waiting) // len(self._workers)))
                     for key, _ in selector.select(timeout=1.0):
                         for job, outcome in key.data.read():
                             told(job, outcome)
+                    if waiting:
+                        time.sleep(_PAUSE)
                     for worker in [w for w in self._workers if w.gone or w.silent_for > self.wall_seconds]:
                         selector.unregister(worker.results)
                         culprit = worker.kill()
@@ -154,11 +163,11 @@ class Pool:
                 self.close()  # results of an interrupted pass must not be read as those of the next
                 raise
 
-    def _alone(self, line: str) -> Outcome:
+    def _alone(self, line: bytes) -> Outcome:
         """The deciding run: a fresh process, nothing beside it, larger limits."""
         worker = self._start(SECOND_TRY)
         try:
-            worker.give(deque([0]), [line])
+            worker.give(deque([0]), [line], 1)
             with selectors.DefaultSelector() as selector:
                 selector.register(worker.results, selectors.EVENT_READ)
                 while True:
@@ -208,6 +217,8 @@ class _Worker:
     sent: deque[int] = field(default_factory=deque)
     gone: bool = False
     _text: bytes = b""
+    _sizes: deque[int] = field(default_factory=deque)
+    _pace: float = AHEAD_SECONDS / FIRST
     _heard: float = field(default_factory=time.monotonic)
 
     @property
@@ -228,16 +239,25 @@ class _Worker:
                 return False
         return self.results.readline() == b"ready\n"
 
-    def give(self, waiting: deque[int], lines: Sequence[str]) -> None:
-        """Send jobs until enough lie ahead of it."""
-        if len(self.sent) > AHEAD // 2 or not waiting or self.gone:
+    def give(self, waiting: deque[int], lines: Sequence[bytes], most: int) -> None:
+        """Send jobs, at most so many, until enough lie ahead of it."""
+        ahead = max(FIRST, min(MOST, round(AHEAD_SECONDS / self._pace)))
+        if 2 * len(self.sent) > ahead or self.gone:
             return
         if not self.sent:
             self._heard = time.monotonic()
-        chunk = [waiting.popleft() for _ in range(min(AHEAD - len(self.sent), len(waiting)))]
-        self.sent.extend(chunk)
+        chunk: list[bytes] = []
+        room = MOST_BYTES - sum(self._sizes)
+        while waiting and len(chunk) < most and len(self.sent) < ahead:
+            line = lines[waiting[0]]
+            room -= len(line)
+            if room < 0 and self.sent:
+                break
+            chunk.append(line)
+            self._sizes.append(len(line))
+            self.sent.append(waiting.popleft())
         try:
-            self.process.stdin.write("".join(lines[i] + "\n" for i in chunk).encode())  # type: ignore[union-attr]
+            self.process.stdin.write(b"".join(chunk))  # type: ignore[union-attr]
             self.process.stdin.flush()  # type: ignore[union-attr]
         except (BrokenPipeError, OSError):
             self.gone = True
@@ -248,11 +268,15 @@ class _Worker:
         if not got:
             self.gone = True
             return []
-        self._heard = time.monotonic()
+        now = time.monotonic()
         *whole, self._text = (self._text + got).split(b"\n")
+        if whole:
+            self._pace = (self._pace + (now - self._heard) / len(whole)) / 2
+        self._heard = now
         out = []
         for line in whole:
             said = json.loads(line)
+            self._sizes.popleft()
             out.append((self.sent.popleft(), Outcome(said["how"], said["value"], said["cpu"])))
         return out
 

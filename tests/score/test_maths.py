@@ -53,7 +53,7 @@ def test_the_tier_that_decided_is_told():
     tiers = {
         ("12", "12"): "exact",
         ("1/2", "\\frac{2}{4}"): "exact",
-        ("1/2", "\\frac{1}{4}+\\frac{1}{4}"): "numeric",
+        ("1/2", "\\frac{1}{4}+\\frac{1}{4}"): "exact",
         ("\\sqrt{8}", "2\\sqrt{2}"): "numeric",
         ("x > 3", "3 < x"): "symbolic",
     }

@@ -4,6 +4,7 @@ import contextlib
 import os
 import subprocess
 import sys
+from collections import deque
 from pathlib import Path
 
 import psutil
@@ -144,6 +145,29 @@ def test_an_interrupted_pass_leaves_no_results_for_the_next():
         with pytest.raises(KeyboardInterrupt):
             p.map(texts("a", "b", "c"), on_outcome=stop)
         assert [o.value["score"] for o in p.map(texts("right", "no"))] == [1.0, 0.0]
+
+
+def test_large_jobs_and_results_do_not_wait_for_each_other():
+    sizes = [200_000, 10, *[40_000] * 20, *[10] * 200, 70_000, 70_000]
+    asked = [str(i % 10) * n for i, n in enumerate(sizes)]
+    with Pool("planted:echo", **FAST) as p:
+        p.map(texts(*["a"] * 500))  # quick ones: much is sent ahead
+        assert [o.value for o in p.map(texts(*asked))] == asked
+
+
+@pytest.mark.parametrize(
+    ("pace", "size", "most", "sent"),
+    [(10.0, 10, 99, 2), (0.002, 10, 99, 10), (0.002, 10, 4, 4), (1e-9, 1000, 99, 32), (1e-9, 100_000, 99, 1)],
+)
+def test_how_much_is_sent_ahead_follows_the_workers_pace(pace, size, most, sent):
+    with pool(workers=1) as p:
+        p.map(texts("a"))
+        [worker] = p._workers
+        worker._pace = pace
+        waiting = deque(range(200))
+        worker.give(waiting, [b"x" * (size - 1) + b"\n"] * 200, most)
+        assert len(worker.sent) == sent
+        assert list(waiting) == list(range(sent, 200))
 
 
 def test_the_interpreter_is_this_one():
