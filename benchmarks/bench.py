@@ -1,12 +1,12 @@
 """Measure speed side by side: ``python benchmarks/bench.py [--only W1,W3] [--smoke] [--repeats 5]``.
 
-Every workload is done by our side and by each peer in turns, each time in a process of its own with its
-threads set, nothing else running; a row of the table is the median and range of each, and of the ratio repeat
-by repeat. Results are files in ``results/``, from which ``speed_tables.py`` fills ``docs/performance.md``.
+Every workload is done by our side and by each peer in turns, each in a process of its own with its threads
+set, which waits while another works; nothing else runs. A row of the table is the median and range of each,
+and of the ratio repeat by repeat. Results are files in ``results/``, from which ``speed_tables.py`` fills
+``docs/performance.md``.
 
-``--tune`` measures each peer's choices (batch sizes, caches) once and keeps the fastest in
-``results/tuning.json``, which later measurements use. ``--smoke`` does everything at a tiny size and keeps
-nothing.
+``--tune`` measures each peer's choices (batch sizes, caches) once, a file ``results/tuning-KEY.json`` a
+workload; later measurements use the fastest. ``--smoke`` does everything at a tiny size and keeps nothing.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ import json
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -37,13 +38,16 @@ import w5_dpo  # noqa: E402
 import w6_run  # noqa: E402
 import w7_verifiers  # noqa: E402
 import w8_gemma_shape  # noqa: E402
+import where  # noqa: E402
 from measuring import (  # noqa: E402
     HERE,
     MOST_LOAD,
     OURS,
     Broken,
     Json,
+    Resident,
     Side,
+    figures,
     in_turns,
     load,
     machine,
@@ -58,7 +62,6 @@ from workload import Workload  # noqa: E402
 from sharpen.cli.threads import cores  # noqa: E402
 
 RESULTS = HERE / "results"
-TUNING = RESULTS / "tuning.json"
 WORKLOADS = {
     w.key: w
     for w in (
@@ -69,6 +72,7 @@ WORKLOADS = {
 Study = Callable[[bool, int, int], Json]
 STUDIES: dict[str, Study] = {
     "roofline": roofline.measure,
+    "where": where.measure,
     "techniques": techniques.measure,
     "growth": growth.measure,
     "million": million.measure,
@@ -83,20 +87,30 @@ def measured(workload: Workload, *, smoke: bool, repeats: int, threads: int, our
     """All sides in turns; the result file's content without its head."""
     sides = [tuned(s) for s in workload.sides if s.name == OURS or not ours_only]
     runs: list[dict[str, Json]] = [{} for _ in range(repeats)]
-    for k, side in in_turns(sides, repeats):
-        begun = time.perf_counter()
-        run = once(side, workload.job(smoke, k, repeats), threads=threads)
-        runs[k][side.name] = run
-        told = f"{rate(run):12,.1f} {run['unit']}/s {run['peak_mib']:8,.0f} MiB"
-        print(f"{workload.key:>5} {k + 1}/{repeats}  {side.name:<28}{told}  "
-              f"({time.perf_counter() - begun:.0f} s in all)", flush=True)  # fmt: skip
-        if len(runs[k]) == len(sides):
-            same_work(runs[k], workload.same)
-    settings = {s.name: dict(s.settings) for s in sides}
+    processes: dict[str, Resident] = {}
+    with ExitStack() as stack:
+        for k, side in in_turns(sides, repeats):
+            begun, given = time.perf_counter(), workload.job(smoke, k, repeats)
+            if workload.fresh:
+                run = once(side, given, threads=threads)
+            else:
+                if side.name not in processes:  # not before: its imports would disturb the side that works
+                    processes[side.name] = stack.enter_context(Resident(side, threads=threads))
+                run = processes[side.name].run(given)
+            runs[k][side.name] = run
+            told = f"{rate(run):12,.1f} {run['unit']}/s"
+            print(f"{workload.key:>5} {k + 1}/{repeats}  {side.name:<28}{told}  "
+                  f"({time.perf_counter() - begun:.0f} s in all)", flush=True)  # fmt: skip
+            if len(runs[k]) == len(sides):
+                same_work(runs[k], workload.same)
+        peaks = {name: process.close() for name, process in processes.items()}
+    if workload.fresh:
+        peaks = {s.name: max(run[s.name].pop("peak_mib") for run in runs) for s in sides}
     found = {
         "title": workload.title,
         "targets": dict(workload.targets),
-        "settings": settings,
+        "settings": {s.name: dict(s.settings) for s in sides},
+        "peaks": peaks,
         "repeats": runs,
     }
     return {**found, **more(workload, smoke, runs)}
@@ -117,9 +131,10 @@ def tuned(side: Side) -> Side:
     """The side with the fastest of its choices; the first one where it was never tuned."""
     if not side.tuned:
         return side
-    kept = json.loads(TUNING.read_text()) if TUNING.exists() else {}
-    best = kept.get("best", {}).get(label(side), dict(side.tuned[0]))
-    return replace(side, settings={**side.settings, **best}, tuned=())
+    best: dict[str, Json] = {}
+    for path in sorted(RESULTS.glob("tuning-*.json")):
+        best |= json.loads(path.read_text())["best"]
+    return replace(side, settings={**side.settings, **best.get(label(side), side.tuned[0])}, tuned=())
 
 
 def label(side: Side) -> str:
@@ -127,26 +142,31 @@ def label(side: Side) -> str:
     return f"{side.script.stem} {json.dumps(dict(side.settings), sort_keys=True)}"
 
 
-def tune(chosen: Sequence[Workload], *, smoke: bool, threads: int) -> Json:
-    """Each choice of each peer once, on the first workload that has the peer."""
+def tune(workload: Workload, known: set[str], *, smoke: bool, threads: int) -> Json:
+    """Each choice of each peer once, but of those already ``known``, to which this workload's are added."""
     table: dict[str, list[Json]] = {}
     best: dict[str, Mapping[str, Any]] = {}
-    for workload in chosen:
-        for side in workload.peers:
-            if not side.tuned or label(side) in best:
-                continue
-            rows = []
-            for choice in side.tuned:
-                one = replace(side, settings={**side.settings, **choice})
-                run = once(one, workload.job(smoke, 0, workload.repeats), threads=threads)
-                rows.append({"choice": dict(choice), "rate": round(rate(run), 3), "unit": run["unit"]})
-                print(
-                    f"{workload.key:>5} {side.name:<28} {choice}: {rate(run):,.1f} {run['unit']}/s",
-                    flush=True,
-                )
-            best[label(side)] = max(rows, key=lambda row: row["rate"])["choice"]
-            table[label(side)] = [{"workload": workload.key, "peer": side.name, **row} for row in rows]
+    for side in workload.peers:
+        if not side.tuned or label(side) in known:
+            continue
+        known.add(label(side))
+        rows = []
+        for choice in side.tuned:
+            one = replace(side, settings={**side.settings, **choice})
+            work = (workload.tuned_on or workload.job)(smoke, 0, workload.repeats)
+            run = once(one, work, threads=threads)
+            rows.append({"choice": dict(choice), "rate": round(rate(run), 6), "unit": run["unit"]})
+            print(
+                f"{workload.key:>5} {side.name:<28} {choice}: {shown(rate(run))} {run['unit']}/s", flush=True
+            )
+        best[label(side)] = max(rows, key=lambda row: row["rate"])["choice"]
+        table[label(side)] = [{"workload": workload.key, "peer": side.name, **row} for row in rows]
     return {"best": best, "table": table}
+
+
+def shown(value: float) -> str:
+    """A rate, to about three figures."""
+    return f"{value:,.{figures(value)}f}"
 
 
 def head(command: str, threads: int, busy: float) -> Json:
@@ -192,7 +212,11 @@ def kept(key: str, found: Json, smoke: bool) -> None:
     """Write a result file; smoke results go nowhere."""
     if not smoke:
         RESULTS.mkdir(exist_ok=True)
+        found = dict(found)
+        long = [json.dumps(row, ensure_ascii=False) for row in found.pop("disagreements", ())]
         text = json.dumps(found, indent=1, ensure_ascii=False)
+        if long:  # thousands: a line each
+            text = f'{text[:-2]},\n "disagreements": [\n  ' + ",\n  ".join(long) + "\n ]\n}"
         (RESULTS / f"{key}.json").write_text(text + "\n", "utf-8")
 
 
@@ -215,15 +239,13 @@ def main(argv: Sequence[str] | None = None) -> int:
         told = f"the machine is busy: load {busy:.2f} a core in the last minute, at most {MOST_LOAD} is quiet"
         print(f"bench: {told}; wait, or --force, which the result records", file=sys.stderr)
         return 2
-    command = f"python benchmarks/bench.py --only {','.join(keys)}" if args.only else "make bench"
+    script = "python benchmarks/bench.py"
+    only = f" --only {','.join(keys)}" if args.only else ""
     try:
         if args.tune:
-            found = tune(
-                [WORKLOADS[k] for k in keys if k in WORKLOADS], smoke=args.smoke, threads=args.threads
-            )
-            kept("tuning", head(command + " --tune", args.threads, busy) | found, args.smoke)
-            return 0
-        _measure_all(keys, args, command, busy)
+            _tune_all(keys, args, f"{script} --tune{only}", busy)
+        else:
+            _measure_all(keys, args, f"{script}{only}" if only else "make bench", busy)
     except Broken as problem:
         print(f"bench: {problem}", file=sys.stderr)
         return 2
@@ -232,6 +254,16 @@ def main(argv: Sequence[str] | None = None) -> int:
 
         speed_tables.main([])
     return 0
+
+
+def _tune_all(keys: Sequence[str], args: argparse.Namespace, command: str, busy: float) -> None:
+    known: set[str] = set()
+    for key in keys:
+        if key in WORKLOADS:
+            first = head(command, args.threads, busy)
+            found = tune(WORKLOADS[key], known, smoke=args.smoke, threads=args.threads)
+            if found["best"]:
+                kept(f"tuning-{key}", first | found, args.smoke)
 
 
 def _measure_all(keys: Sequence[str], args: argparse.Namespace, command: str, busy: float) -> None:

@@ -1,4 +1,4 @@
-"""How speed is measured: each run a process of its own, sides in turns, medians, ranges and paired ratios."""
+"""How speed is measured: each side a process of its own, in turns, medians, ranges and paired ratios."""
 
 from __future__ import annotations
 
@@ -6,17 +6,21 @@ import json
 import os
 import platform
 import re
+import select
+import signal
 import statistics
 import subprocess
 import sys
 import tempfile
-from collections.abc import Mapping, Sequence
+import threading
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Self
 
 from peers.side import Clock as Clock
-from peers.side import versions
+from peers.side import serve, versions
 
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parent
@@ -38,7 +42,7 @@ class Side:
 
     Attributes:
         name: in tables and results.
-        script: run with two arguments, a job (JSON) and where to put its result.
+        script: serves jobs, as ``peers.side.serve`` says.
         venv: whose Python runs it: ours, or that of a peer's environment (``.venv-NAME``).
         settings: added to the job; what this side is told beyond the work.
         tuned: choices among which ``bench.py --tune`` picks the fastest, each added to the settings.
@@ -61,47 +65,115 @@ class Side:
         return found
 
 
+class Resident:
+    """A side's process: it does one job after another, and waits in between without using a core.
+
+    Its script gets jobs and gives results as ``peers.side.serve`` says; what it prints goes to a file. A
+    context: at its end the process is let end, or is killed where an error left it.
+
+    Raises:
+        Broken: the side's environment was not built.
+    """
+
+    def __init__(self, side: Side, *, threads: int) -> None:
+        python, self._side, self._peak = side.python, side, 0.0
+        self._folder = tempfile.TemporaryDirectory(prefix="bench-")
+        self._log = Path(self._folder.name) / "log"
+        self._results, theirs = os.pipe()
+        with self._log.open("wb") as log:
+            self._process = subprocess.Popen(
+                [str(python), str(side.script), str(theirs)],
+                env=environment(side, threads),
+                cwd=self._folder.name,
+                stdin=subprocess.PIPE,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                pass_fds=[theirs],
+                start_new_session=True,
+            )
+        os.close(theirs)
+        assert self._process.stdin
+        self._jobs = self._process.stdin
+
+    def run(self, job: Mapping[str, Any], *, timeout: float = 1800) -> Json:
+        """What the side says of a job, which is given the side's settings.
+
+        Raises:
+            Broken: it ended or was too slow, and is gone with all its processes; with the end of what it
+                printed.
+        """
+        with self._within(timeout):
+            with suppress(BrokenPipeError):  # it has ended: the missing result tells
+                self._jobs.write(json.dumps({**job, **self._side.settings}).encode() + b"\n")
+                self._jobs.flush()
+            line = self._line()
+            code = None if line.endswith(b"\n") else self._process.wait()
+        if code is not None:
+            self._kill()
+            end = self._log.read_text("utf-8", "replace")[-3000:]
+            raise Broken(f"{self._side.name} ended with {code}:\n{end}")
+        told = json.loads(line)
+        self._peak = told["peak_mib"]
+        return told["said"]
+
+    def close(self) -> float:
+        """Let it end; the largest memory, in MiB, that it or one of its ended children had after a job."""
+        with suppress(BrokenPipeError):
+            self._jobs.close()
+        with self._within(60):
+            self._process.wait()
+        return self._peak
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: object, *_: object) -> None:
+        if kind is not None and self._process.poll() is None:
+            self._kill()
+        self.close()
+        os.close(self._results)
+        self._folder.cleanup()
+
+    def _line(self) -> bytes:
+        """What it writes, up to a line end; less where it has ended."""
+        line = bytearray()
+        while not line.endswith(b"\n"):
+            # asked before the pipe is, so that its last words are read; children may keep the pipe open
+            over = self._process.poll() is not None
+            if select.select([self._results], [], [], 0.2)[0]:
+                part = os.read(self._results, 1 << 20)
+                line += part
+                over = not part
+            if over:
+                break
+        return bytes(line)
+
+    @contextmanager
+    def _within(self, seconds: float) -> Iterator[None]:
+        """Killed where it takes longer."""
+        alarm = threading.Timer(seconds, self._kill)
+        alarm.start()
+        try:
+            yield
+        finally:
+            alarm.cancel()
+
+    def _kill(self) -> None:
+        # the session is its own: its workers are in it
+        with suppress(ProcessLookupError):
+            os.killpg(self._process.pid, signal.SIGKILL)
+
+
 def once(side: Side, job: Mapping[str, Any], *, threads: int, timeout: float = 1800) -> Json:
-    """Run one side once: what it said, and ``peak_mib``, the largest memory of one of its processes.
+    """Run one side once, in a process of its own: what it said, and ``peak_mib``, the largest memory of one
+    of its processes.
 
     Raises:
         Broken: it failed or was too slow; with the end of what it wrote.
     """
-    with tempfile.TemporaryDirectory(prefix="bench-") as name:
-        folder = Path(name)
-        (folder / "job.json").write_text(json.dumps({**job, **side.settings}))
-        with (folder / "log").open("wb") as log:
-            process = subprocess.Popen(
-                [str(side.python), str(side.script), str(folder / "job.json"), str(folder / "said.json")],
-                env=environment(side, threads),
-                cwd=folder,
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=subprocess.STDOUT,
-                start_new_session=True,
-            )
-            code, usage = _ended(process, timeout)
-        if code != 0 or not (folder / "said.json").exists():
-            end = (folder / "log").read_text("utf-8", "replace")[-3000:]
-            raise Broken(f"{side.name} ended with {code}:\n{end}")
-        said = json.loads((folder / "said.json").read_text())
-    return {**said, "peak_mib": round(usage.ru_maxrss / 1024, 1)}
-
-
-def _ended(process: subprocess.Popen[bytes], timeout: float) -> tuple[int, Any]:
-    """The exit code and what the operating system says that it used, its own ended children included."""
-    import signal
-    import threading
-
-    # the session is the run's own: its workers are in it
-    alarm = threading.Timer(timeout, lambda: os.killpg(process.pid, signal.SIGKILL))
-    alarm.start()
-    try:
-        _, status, usage = os.wait4(process.pid, 0)
-    finally:
-        alarm.cancel()
-    process.returncode = os.waitstatus_to_exitcode(status)
-    return process.returncode, usage
+    with Resident(side, threads=threads) as process:
+        said = process.run(job, timeout=timeout)
+        return {**said, "peak_mib": process.close()}
 
 
 def environment(side: Side, threads: int) -> dict[str, str]:
@@ -133,10 +205,9 @@ def apart(**read: Mapping[str, float]) -> dict[str, float]:
     return found
 
 
-def run_side(main: Any) -> None:
+def run_side(main: Callable[[Json], Json]) -> None:
     """The entry of a script that is one side: ``main(job) -> result``."""
-    job, out = Path(sys.argv[1]), Path(sys.argv[2])
-    out.write_text(json.dumps(main(json.loads(job.read_text()))))
+    serve(main)
 
 
 # numbers ------------------------------------------------------------------------------------------
@@ -154,6 +225,11 @@ def summary(values: Sequence[float]) -> Summary:
     if not values:
         raise ValueError("no measurements")
     return Summary(statistics.median(values), min(values), max(values), len(values))
+
+
+def figures(value: float) -> int:
+    """Decimal places that leave about three figures."""
+    return 0 if value >= 100 else 1 if value >= 10 else 2 if value >= 1 else 4
 
 
 def rate(run: Mapping[str, Any]) -> float:

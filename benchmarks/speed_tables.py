@@ -14,7 +14,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 sys.path[:0] = [str(ROOT / "benchmarks"), str(ROOT / "experiments")]
 
-from measuring import HERE, MOST_LOAD, OURS, Json, Summary, rate, ratios, summary  # noqa: E402
+from measuring import HERE, MOST_LOAD, OURS, Json, Summary, figures, rate, ratios, summary  # noqa: E402
 from regions import from_result, markdown, read, unmeasured, update  # noqa: E402
 
 RESULTS = HERE / "results"
@@ -27,11 +27,6 @@ SIDE_BY_SIDE = "make bench"
 def span(at: Summary, digits: int = 2) -> str:
     """Median and range."""
     return f"{at.median:,.{digits}f} ({at.low:,.{digits}f} to {at.high:,.{digits}f})"
-
-
-def figures(value: float) -> int:
-    """Decimal places that leave about three figures."""
-    return 0 if value >= 100 else 1 if value >= 10 else 2 if value >= 1 else 4
 
 
 def conditions(found: Json) -> str:
@@ -96,15 +91,20 @@ def compared(key: str, found: Json, peer: str) -> list[str]:
 
 
 def memory() -> str:
-    """Peak memory of each side, and what our sides spent their time on."""
+    """Peak memory of each side."""
     rows = []
     for key in KEYS:
         found = read(RESULTS / f"{key}.json")
         if found is not None:
-            for name in found["repeats"][0]:
-                at = summary([r[name]["peak_mib"] for r in found["repeats"]])
-                rows.append([key, name, span(at, 0)])
+            rows += [[key, name, f"{peak(found, name):,.0f}"] for name in found["repeats"][0]]
     return markdown(["", "side", "peak memory, MiB"], rows, left=2) if rows else unmeasured(SIDE_BY_SIDE)
+
+
+def peak(found: Json, name: str) -> float:
+    """Of a side's processes in all repeats, which older files tell one by one."""
+    if "peaks" in found:
+        return found["peaks"][name]
+    return max(run[name]["peak_mib"] for run in found["repeats"])
 
 
 def parts(key: str) -> str:
@@ -169,6 +169,52 @@ def roofline(found: Json) -> str:
     return f"{markdown(heads, rows)}\n\nThe ceiling: {best} GFLOPS. {conditions(found)}"
 
 
+def where(found: Json) -> str:
+    """What our time goes to, and the rate that its products alone would have."""
+    rows = []
+    for key, run in found["where"].items():
+        whole, alone = run["all"], run["one"]
+        shares = [f"{100 * run['shares'][kind]:.0f}" for kind in ("weights", "attention", "others", "python")]
+        products = alone["profile"]["weights"] / found["threads"]
+        busy = f"{whole['cpu_seconds'] / whole['seconds']:.2f}"
+        rows.append(
+            [
+                key,
+                busy,
+                *shares,
+                f"{rate(whole):,.0f}",
+                f"{alone['work']['tokens'] / products:,.0f}",
+                needed(key),
+            ]
+        )
+    heads = [
+        "",
+        "cores busy",
+        "products with weights, %",
+        "attention, %",
+        "other operations, %",
+        "Python, %",
+        "tokens a second",
+        "of products alone",
+        "wanted",
+    ]
+    return f"{markdown(heads, rows)}\n\n{conditions(found)}"
+
+
+def needed(key: str) -> str:
+    """The rate at which every wanted ratio of a workload would be reached, and the peer that asks for it."""
+    found = read(RESULTS / f"{key}.json")
+    if found is None:
+        return ""
+    runs = found["repeats"]
+    rates = {
+        peer: target * summary([rate(r[peer]) for r in runs]).median
+        for peer, target in found["targets"].items()
+    }
+    most = max(rates, key=lambda peer: rates[peer])
+    return f"{rates[most]:,.0f} ({found['targets'][most]:g} x {most})"
+
+
 def techniques(found: Json) -> str:
     """Each alone, on against off."""
     rows = []
@@ -231,9 +277,23 @@ def ledger(found: Json) -> str:
     return markdown(["", "seconds", "share, %"], rows)
 
 
-def tuning(found: Json) -> str:
+def tuning() -> str:
     """What the peers' choices gave."""
-    rows = [
+    rows: list[list[str]] = []
+    told: list[str] = []
+    for key in KEYS:
+        found = read(RESULTS / f"tuning-{key}.json")
+        if found is not None:
+            rows += choices(found)
+            told.append(f"- {conditions(found)}")
+    if not rows:
+        return unmeasured("python benchmarks/bench.py --tune")
+    return "\n".join([markdown(["", "peer", "choice", "rate", ""], rows, left=3), "", *dict.fromkeys(told)])
+
+
+def choices(found: Json) -> list[list[str]]:
+    """The lines of one workload's peers."""
+    return [
         [
             row["workload"],
             row["peer"],
@@ -241,10 +301,9 @@ def tuning(found: Json) -> str:
             f"{row['rate']:,.{figures(row['rate'])}f} {row['unit']}/s",
             "taken" if found["best"][label] == row["choice"] else "",
         ]
-        for label, choices in found["table"].items()
-        for row in choices
+        for label, table in found["table"].items()
+        for row in table
     ]
-    return f"{markdown(['', 'peer', 'choice', 'rate', ''], rows, left=3)}\n\n{conditions(found)}"
 
 
 def soak(found: Json) -> str:
@@ -272,12 +331,13 @@ REGIONS: dict[str, Callable[[], str]] = {
     "numeric": alone("W7", disagreements),
     "latex": alone("W7l", disagreements),
     "roofline": alone("roofline", roofline),
+    "where": alone("where", where),
     "techniques": alone("techniques", techniques),
     "growth": alone("growth", growth),
     "million": alone("million", million),
     "startup": alone("startup", startup),
     "ledger": alone("W6", ledger, "python benchmarks/bench.py --only W6"),
-    "tuning": alone("tuning", tuning, "python benchmarks/bench.py --tune"),
+    "tuning": tuning,
     "soak": alone("soak", soak, "python benchmarks/soak.py"),
 }
 

@@ -220,6 +220,7 @@ TECHNIQUES: dict[str, Callable[[Any, Job], Work]] = {
     "refill": engine_option("refill"),
     "compaction": engine_option("compact"),
     "a batch a core": engine_option("split"),
+    "large weights laid out": engine_option("lay_out"),
     "signals from the sampled logits": signals,
     "signals in small pieces": small_pieces,
     "packing": packing,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cache
 from typing import Any
 
 import inputs
@@ -26,12 +27,19 @@ def requests(policy: Any, job: Job, seed: int | None = None) -> list[Any]:
     ]
 
 
+@cache
+def loaded(folder: str) -> Any:
+    """The policy, kept from job to job."""
+    from sharpen.sample.policy import load_policy
+
+    return load_policy(folder)
+
+
 def main(job: Job) -> dict[str, Any]:
     """Our side: the native engine, exact, with all its signals."""
     from sharpen.sample.native import NativeEngine
-    from sharpen.sample.policy import load_policy
 
-    policy = load_policy(job["model"])
+    policy = loaded(job["model"])
     engine = NativeEngine(**job.get("engine", {}))
     engine.generate(policy, requests(policy, warm(job), -1))
     clock = Clock()

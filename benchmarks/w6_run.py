@@ -75,6 +75,12 @@ def job(smoke: bool, repeat: int, repeats: int) -> Job:
     return {"smoke": smoke, "seed": repeat, "model": model, "config": config.model_dump(mode="json")}
 
 
+def short(smoke: bool, repeat: int, repeats: int) -> Job:
+    """One round of it: enough to compare batches by."""
+    given = job(smoke, repeat, repeats)
+    return {**given, "config": {**given["config"], "rounds": 1}}
+
+
 CHOICES = tuple(
     {"batch": batch, "cache": cache, "pack": pack}
     for batch, cache, pack in (
@@ -97,6 +103,8 @@ W6 = Workload(
     (peer("one plain script", "plain_b_star.py", "trl", *CHOICES),),
     {"one plain script": 2.0},
     ("answers", "updates", "rows"),
+    tuned_on=short,
+    fresh=True,
 )
 
 if __name__ == "__main__":

@@ -20,7 +20,9 @@ def job(smoke: bool, repeat: int, repeats: int) -> Job:
     return {**given, "model": str(inputs.model(name, shape, vocabulary=words, kind="gemma"))}
 
 
-BATCHES: tuple[dict[str, Any], ...] = ({"batch": 64}, {"batch": 32})
+CHOICES: tuple[dict[str, Any], ...] = tuple(
+    {"cache": cache, "batch": batch} for cache in ("static", "default") for batch in (64, 32)
+)
 
 W8 = Workload(
     "W8",
@@ -28,11 +30,10 @@ W8 = Workload(
     job,
     ours("w1_rollouts.py"),
     (
-        peer("transformers", "generate.py", "trl", *BATCHES, cache="default"),
-        peer("transformers, static cache", "generate.py", "trl", *BATCHES, cache="static"),
+        peer("transformers", "generate.py", "trl", *CHOICES),
         peer("vLLM", "vllm_generate.py", "vllm", {"eager": True}, batch=64),
     ),
-    {"transformers": 2.5, "transformers, static cache": 2.5, "vLLM": 1.0},
+    {"transformers": 2.5, "vLLM": 1.0},
     w1_rollouts.SAME,
 )
 

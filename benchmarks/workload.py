@@ -26,6 +26,8 @@ class Workload:
         targets: by peer, how many times as much work a second ours is to do; a peer without one is measured.
         same: counts that all sides must share.
         repeats: how often, unless the command says otherwise.
+        tuned_on: the work by which a peer's choices are compared, where the row's own takes too long.
+        fresh: every repeat is a new process, as its start is timed too.
     """
 
     key: str
@@ -36,6 +38,8 @@ class Workload:
     targets: Mapping[str, float] = field(default_factory=dict)
     same: tuple[str, ...] = ()
     repeats: int = 5
+    tuned_on: Jobs | None = None
+    fresh: bool = False
 
     @property
     def sides(self) -> tuple[Side, ...]:

@@ -4,6 +4,7 @@ Settings: ``cache`` is ``default`` (a growing one) or ``static``; ``batch`` sequ
 ``generate`` sets to 50 unasked, is off. Models are compiled by ``generate`` on GPUs alone.
 """
 
+from functools import cache
 from typing import Any
 
 import side
@@ -11,11 +12,12 @@ import torch
 from transformers import AutoModelForCausalLM, GenerationConfig
 
 
-def load(job: dict[str, Any]) -> Any:
-    """The model, for sampling."""
-    dtype = getattr(torch, job.get("dtype", "float32"))
-    model = AutoModelForCausalLM.from_pretrained(job["model"], dtype=dtype, attn_implementation="sdpa")
-    return model.to(job.get("device", "cpu")).eval()
+@cache
+def load(folder: str, dtype: str, device: str) -> Any:
+    """The model, for sampling; kept from job to job."""
+    kind = getattr(torch, dtype)
+    model: Any = AutoModelForCausalLM.from_pretrained(folder, dtype=kind, attn_implementation="sdpa")
+    return model.to(device).eval()
 
 
 def settings(job: dict[str, Any]) -> GenerationConfig:
@@ -57,8 +59,8 @@ def cut(ids: list[int], ends: list[int]) -> list[int]:
 
 def main(job: dict[str, Any]) -> dict[str, Any]:
     """Load, warm up, time."""
+    model = load(job["model"], job.get("dtype", "float32"), job.get("device", "cpu"))
     torch.manual_seed(job["seed"])
-    model = load(job)
     sample(model, side.warm(job))
     clock = side.Clock()
     done = sample(model, job)

@@ -1,8 +1,11 @@
-"""How a peer's script is run: ``PYTHON SCRIPT JOB RESULT``; it knows nothing of Sharpen."""
+"""How a peer's script is run: ``PYTHON SCRIPT DESCRIPTOR``, see ``serve``; it knows nothing of Sharpen."""
 
+import gc
 import importlib.metadata
 import json
 import os
+import re
+import resource
 import sys
 import time
 from collections.abc import Callable, Sequence
@@ -23,11 +26,43 @@ def versions(names: Sequence[str] = NAMES) -> dict[str, str]:
     return found
 
 
-def run(main: Callable[[dict[str, Any]], dict[str, Any]]) -> None:
-    """Read the job, do it, write what was done."""
-    job, out = Path(sys.argv[1]), Path(sys.argv[2])
-    said = main(json.loads(job.read_text()))
-    out.write_text(json.dumps({**said, "versions": versions()}))
+Main = Callable[[dict[str, Any]], dict[str, Any]]
+"""Does a job; says what it did."""
+
+
+def serve(main: Main) -> None:
+    """Do the jobs that come on the standard input, each a line of JSON, until it ends.
+
+    What ``main`` says of a job goes, with the peak memory so far, as a line to the descriptor that is the
+    script's one argument.
+    """
+    # neither jobs nor results are for what main reads, or for programs that it starts
+    jobs, nothing = os.fdopen(os.dup(0)), os.open(os.devnull, os.O_RDONLY)
+    os.dup2(nothing, 0)
+    results = int(sys.argv[1])
+    os.set_inheritable(results, False)
+    out = os.fdopen(results, "w")
+    for line in jobs:
+        said = main(json.loads(line))
+        gc.collect()  # here, not in the next job's time or while another side works
+        out.write(json.dumps({"said": said, "peak_mib": peak_mib()}) + "\n")
+        out.flush()
+
+
+def run(main: Main) -> None:
+    """A peer's side: versions of its libraries are told too."""
+    serve(lambda job: {**main(job), "versions": versions()})
+
+
+def peak_mib() -> float:
+    """The largest memory so far of this process, or of one of its children that have ended."""
+    own, ended = (
+        resource.getrusage(who).ru_maxrss for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)
+    )
+    if Path("/proc/self/status").exists():
+        # Linux has it that a process begins with what its parent holds: a driver's memory, not its own
+        own = int(re.findall(r"VmHWM:\s+(\d+)", Path("/proc/self/status").read_text())[0])
+    return round(max(own, ended) / 1024, 1)
 
 
 def threads() -> int:

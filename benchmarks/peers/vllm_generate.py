@@ -5,6 +5,7 @@ Its own sampler draws; nothing but the ids is asked for.
 """
 
 import os
+from functools import cache
 from typing import Any
 
 os.environ.setdefault("VLLM_ENABLE_V1_MULTIPROCESSING", "0")
@@ -17,6 +18,30 @@ import side
 import torch
 from vllm import LLM, SamplingParams
 from vllm.inputs import TokensPrompt
+
+
+@cache
+def load(folder: str, dtype: str, longest: int, batch: int, eager: bool) -> LLM:
+    """The engine, kept from job to job: it takes long to start. Its generator goes on from job to job too, as
+    seeds of requests would slow its sampler.
+    """
+    set_threads = torch.set_num_threads
+    model = LLM(
+        folder,
+        dtype=dtype,
+        max_model_len=longest,
+        max_num_seqs=batch,
+        max_num_batched_tokens=8192,
+        enable_prefix_caching=True,
+        enforce_eager=eager,
+        skip_tokenizer_init=True,
+        disable_log_stats=True,
+        seed=0,
+    )
+    # on CPUs vLLM replaces this function, and leaves another number of threads
+    torch.set_num_threads = set_threads
+    torch.set_num_threads(side.threads())
+    return model
 
 
 def sample(model: LLM, job: dict[str, Any]) -> list[list[int]]:
@@ -38,26 +63,11 @@ def sample(model: LLM, job: dict[str, Any]) -> list[list[int]]:
 
 def main(job: dict[str, Any]) -> dict[str, Any]:
     """Load, warm up, time."""
-    threads = side.threads()
-    set_threads = torch.set_num_threads
     longest = max(map(len, job["prompts"])) + job["max_new_tokens"]
-    model = LLM(
-        job["model"],
-        dtype=job.get("dtype", "float32"),
-        max_model_len=longest + 8,
-        max_num_seqs=job.get("batch", 256),
-        max_num_batched_tokens=8192,
-        enable_prefix_caching=True,
-        enforce_eager=job["eager"],
-        skip_tokenizer_init=True,
-        disable_log_stats=True,
-        seed=job["seed"],
-    )
-    # on CPUs vLLM replaces this function, and leaves another number of threads
-    torch.set_num_threads = set_threads
-    torch.set_num_threads(threads)
+    longest = 64 * (longest // 64 + 1)  # the same for all repeats, whose prompts differ in length
+    model = load(job["model"], job.get("dtype", "float32"), longest, job.get("batch", 256), job["eager"])
     sample(model, side.warm(job))
-    model.reset_prefix_cache()
+    assert model.reset_prefix_cache()  # no prompt is known from the warm-up or from another repeat
     clock = side.Clock()
     done = sample(model, job)
     return {**clock.read(), "unit": "tokens", "work": side.counts(job, done)}

@@ -58,7 +58,14 @@ def test_a_ratio_that_is_not_reached_is_said_to_be(results):
     assert fast[2:6] == ["fast", "tokens", "30.0 (28.0 to 50.0)", "10.0 (10.0 to 10.0)"]
     assert fast[6:] == ["3.00 (2.80 to 5.00), n=3", "4", "**no**"]
     assert slow[-2:] == ["2.5", "yes"]
-    assert "W1" in speed_tables.region("memory")
+
+
+def test_memory_is_a_sides_largest_however_it_was_kept(results):
+    repeats = [{OURS: run(1.0, peak_mib=peak), "fast": run(1.0)} for peak in (600.0, 1700.0)]
+    results("W1", title="rollouts", targets={}, settings={}, repeats=repeats)
+    results("W2", title="grpo", targets={}, settings={}, peaks={OURS: 99.4}, repeats=[{OURS: run(1.0)}])
+    rows = body(speed_tables.region("memory"))
+    assert rows[2:] == [["W1", OURS, "1,700"], ["W1", "fast", "512"], ["W2", OURS, "99"]]
 
 
 def test_a_busy_machine_is_told_of(results):
@@ -91,6 +98,16 @@ def test_every_kind_of_table_can_be_written(results):
     results("roofline", repeats=[{"ceiling": 110.0, "sampling": part, "learning": part}])
     rows = body(speed_tables.region("roofline"))
     assert [r[-1] for r in rows[2:]] == ["yes", "**no**"]
+    profile = {"weights": 2.0, "attention": 1.0, "others": 1.0, "python": 1.0}
+    run_on = {"all": run(100.0, cpu_seconds=1.5), "one": run(100.0, profile=profile)}
+    shares = {"weights": 0.5, "attention": 0.2, "others": 0.2, "python": 0.1}
+    repeats = [{OURS: run(100.0), "fast": run(80.0), "slow": run(30.0)}]
+    results("W1", title="rollouts", targets={"fast": 2.0, "slow": 4.0}, settings={}, repeats=repeats)
+    results("where", where={"W1": {**run_on, "shares": shares}, "W4": {**run_on, "shares": shares}})
+    rows = body(speed_tables.region("where"))
+    # 100 tokens in 2 seconds of products on one core are 100 a second on two
+    assert rows[2] == ["W1", "1.50", "50", "20", "20", "10", "100", "100", "160 (2 x fast)"]
+    assert rows[3][-1] == ""
     one = {"on": [1.0, 1.0], "off": [2.0, 3.0], "largest_difference": 0.0, "kept": True}
     others = {
         "packing": {**one, "largest_difference": 1e-6},
@@ -126,5 +143,5 @@ def test_every_kind_of_table_can_be_written(results):
         "rate": 3800.0,
         "unit": "tokens",
     }
-    results("tuning", best={label: {"batch": 128}}, table={label: [row]})
+    results("tuning-W1", best={label: {"batch": 128}}, table={label: [row]})
     assert body(speed_tables.region("tuning"))[2][-1] == "taken"

@@ -30,6 +30,21 @@ def test_shares_of_the_ceiling():
     assert roofline.matrices(policy) == layers + 99 * 64
 
 
+def test_where_the_time_goes():
+    import where
+
+    for key, workload in where.WORKLOADS.items():
+        if key in ("W1", "W2", "W4"):
+            told = where.main({**workload.job(True, 0, 5), "key": key, "profiled": True})
+            assert told["profile"]["weights"] > 0
+            assert told["work"]["tokens"] > 0
+            assert sum(where.shares(told).values()) == pytest.approx(1.0)
+    # what profiling slows is small operations and Python, and only their proportion counts
+    slowed = {"weights": 4.0, "attention": 1.0, "others": 6.0, "python": 3.0}
+    shares = where.shares({"seconds": 8.0, "profile": slowed})
+    assert shares == {"weights": 0.5, "attention": 0.125, "others": 0.25, "python": 0.125}
+
+
 def test_an_exponent_is_a_slope():
     assert growth.exponent([1, 2, 4], [3.0, 6.0, 12.0]) == pytest.approx(1.0)
     assert growth.exponent([1, 2, 4], [1.0, 4.0, 16.0]) == pytest.approx(2.0)

@@ -140,16 +140,31 @@ def test_gemma_has_the_shape_of_the_270m_model():
     assert shape["model"].endswith("smoke-gemma")
 
 
+class Here:
+    """A side that works in this process, with or without signals."""
+
+    def __init__(self, side, *, threads):
+        self.side = side
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        pass
+
+    def run(self, given):
+        return w3_signals.main({**given, **self.side.settings})
+
+    def close(self):
+        return 512.0
+
+
 def test_the_driver_measures_tells_and_keeps(tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(bench, "RESULTS", tmp_path)
-    monkeypatch.setattr(bench, "TUNING", tmp_path / "tuning.json")
-    workload = bench.WORKLOADS["W3"]
-    monkeypatch.setattr(
-        bench, "once", lambda side, given, threads: w3_signals.main({**given, **side.settings})
-    )
-    monkeypatch.setattr(bench, "measured", _with_peak(bench.measured))
-    found = bench.measured(workload, smoke=True, repeats=2, threads=1)
-    bench.tell(workload, found)
+    monkeypatch.setattr(bench, "Resident", Here)
+    found = bench.measured(bench.WORKLOADS["W3"], smoke=True, repeats=2, threads=1)
+    assert found["peaks"] == dict.fromkeys((OURS, "without signals", "a second forward pass"), 512.0)
+    bench.tell(bench.WORKLOADS["W3"], found)
     told = capsys.readouterr().out
     assert "without signals" in told
     assert "ours/theirs" in told
@@ -159,20 +174,36 @@ def test_the_driver_measures_tells_and_keeps(tmp_path, monkeypatch, capsys):
     assert len(json.loads((tmp_path / "W3.json").read_text())["repeats"]) == 2
 
 
-def _with_peak(measured):
-    def wrapped(*args, **kwargs):
-        told = bench.once
-        bench.once = lambda side, given, threads: {**told(side, given, threads), "peak_mib": 1.0}
-        try:
-            return measured(*args, **kwargs)
-        finally:
-            bench.once = told
+def test_each_side_has_one_process_for_all_repeats_or_a_new_one_for_each(monkeypatch):
+    made = []
 
-    return wrapped
+    def once(side, given, *, threads):
+        made.append(side.name)
+        return {"seconds": 1.0, "unit": "runs", "work": {"runs": 1}, "peak_mib": float(len(made))}
+
+    def resident(side, *, threads):
+        made.append(side.name)
+        return Here(side, threads=threads)
+
+    monkeypatch.setattr(bench, "once", once)
+    monkeypatch.setattr(bench, "Resident", resident)
+    found = bench.measured(bench.WORKLOADS["W6"], smoke=True, repeats=2, threads=1)
+    assert made == [OURS, "one plain script", "one plain script", OURS]
+    assert found["peaks"] == {OURS: 4.0, "one plain script": 3.0}
+    assert "peak_mib" not in found["repeats"][0][OURS]
+    made.clear()
+    bench.measured(bench.WORKLOADS["W3"], smoke=True, repeats=2, threads=1)
+    assert sorted(made) == sorted(s.name for s in bench.WORKLOADS["W3"].sides)
+
+
+def test_sides_that_are_timed_from_their_start_get_new_processes():
+    for workload in bench.WORKLOADS.values():
+        timed = any("since_start()" in side.script.read_text() for side in workload.sides)
+        assert workload.fresh == timed
 
 
 def test_the_fastest_choice_is_kept_and_taken(tmp_path, monkeypatch):
-    monkeypatch.setattr(bench, "TUNING", tmp_path / "tuning.json")
+    monkeypatch.setattr(bench, "RESULTS", tmp_path)
     workload = bench.WORKLOADS["W1"]
     speed = {256: 3.0, 128: 5.0, 64: 1.0}
 
@@ -181,10 +212,38 @@ def test_the_fastest_choice_is_kept_and_taken(tmp_path, monkeypatch):
 
     monkeypatch.setattr(bench, "once", once)
     [first] = [p for p in workload.peers if p.name == "transformers"]
-    found = bench.tune([replace(workload, peers=(first,))], smoke=True, threads=1)
+    known = set()
+    found = bench.tune(replace(workload, peers=(first,)), known, smoke=True, threads=1)
     assert bench.tuned(first).settings["batch"] == 256  # never tuned: the first choice
-    (tmp_path / "tuning.json").write_text(json.dumps(found))
+    bench.kept("tuning-W1", found, smoke=False)
     assert bench.tuned(first).settings == {"cache": "default", "batch": 128}
+    # W1b has the same peer, whose choices are known by now
+    again = bench.tune(replace(bench.WORKLOADS["W1b"], peers=(first,)), known, smoke=True, threads=1)
+    assert again == {"best": {}, "table": {}}
+
+
+def test_the_cache_too_is_a_choice_of_w8s_peer(tmp_path, monkeypatch):
+    monkeypatch.setattr(bench, "RESULTS", tmp_path)
+    [peer] = [p for p in bench.WORKLOADS["W8"].peers if p.name == "transformers"]
+    assert bench.tuned(peer).settings == {"cache": "static", "batch": 64}
+    best = {"cache": "default", "batch": 32}
+    bench.kept("tuning-W8", {"best": {bench.label(peer): best}}, smoke=False)
+    assert bench.tuned(peer).settings == best
+    # W1's choices, of a script that it shares, are its own
+    assert bench.tuned(bench.WORKLOADS["W1"].peers[0]).settings == {"cache": "default", "batch": 256}
+
+
+def test_a_long_workload_is_tuned_on_a_part_of_it(monkeypatch):
+    given = []
+
+    def once(side, job, threads):
+        given.append(job)
+        return {"seconds": 1.0, "unit": "runs", "work": {"runs": 1}}
+
+    monkeypatch.setattr(bench, "once", once)
+    bench.tune(bench.WORKLOADS["W6"], set(), smoke=True, threads=1)
+    assert len(given) == len(w6_run.CHOICES)
+    assert {job["config"]["rounds"] for job in given} == {1}
 
 
 def test_unknown_names_and_a_busy_machine_are_refused(monkeypatch, capsys):
