@@ -101,35 +101,46 @@ class _Block:
     """Sequences of a pack whose attention is computed together, padded on the right.
 
     Attributes:
-        cells: of every padded query the place in the pack's row, ``(n * T,)``.
         n: sequences.
-        seen: of every padded key, where there are others than the queries, ``(n * K,)``.
-        positions: of queries ``(n, T)`` and of keys ``(n, K)``; padding between keys has -1.
+        queries, keys: padded places of all of them.
+        positions: of queries ``(n, T)`` and of keys ``(n, K)``, where these are others; padding between keys
+            has -1.
         masks: additive ones by window, made when a layer first asks.
     """
 
-    cells: Tensor
     n: int
-    seen: Tensor | None = None
+    queries: int
+    keys: int
     positions: tuple[Tensor, Tensor] | None = None
     masks: dict[int | None, Tensor] = field(default_factory=dict)
 
     def attend(self, layer: Layer, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
-        """``q``, ``k``, ``v`` ``(sum T, heads, D)``; gives ``(n * T, heads, D)``."""
-        q = self._gathered(q, self.cells)
-        if self.seen is None or self.positions is None:
-            out = causal(layer, q, self._gathered(k, self.cells), self._gathered(v, self.cells))
+        """``q`` ``(queries, heads, D)``, ``k`` and ``v`` ``(keys, kv_heads, D)``; gives what ``q`` is."""
+        q, k, v = (x.unflatten(0, (self.n, -1)).transpose(1, 2) for x in (q, k, v))
+        if self.positions is None:
+            out = causal(layer, q, k, v)
         else:
             if layer.window not in self.masks:
                 queries, keys = (p.to(q.device) for p in self.positions)
                 mask = hiding(queries[:, :, None], keys[:, None], layer.window, q)
                 self.masks[layer.window] = mask[:, None]
-            k, v = self._gathered(k, self.seen), self._gathered(v, self.seen)
             out = masked(layer, q, k, v, self.masks[layer.window])
         return out.transpose(1, 2).flatten(0, 1)
 
-    def _gathered(self, x: Tensor, cells: Tensor) -> Tensor:
-        return x.index_select(0, cells.to(x.device)).unflatten(0, (self.n, -1)).transpose(1, 2)
+
+@dataclass(frozen=True)
+class _Layout:
+    """How a pack's row is cut into blocks.
+
+    Attributes:
+        cells, seen: of every padded query and key of all blocks, laid end to end, the place in the row.
+        back: where each token of the row lies in the blocks' outputs, laid end to end.
+    """
+
+    blocks: tuple[_Block, ...]
+    cells: Tensor
+    seen: Tensor
+    back: Tensor
 
 
 class Pack:
@@ -156,38 +167,46 @@ class Pack:
         return torch.cat([torch.arange(b, b + n) for b, n in zip(begins, self.lengths, strict=True)])
 
     @cached_property
-    def _blocks(self) -> tuple[list[_Block], Tensor]:
-        """The blocks, and where each token of the row lies in their outputs laid end to end."""
+    def _layout(self) -> _Layout:
         starts = torch.tensor((0, *self.lengths)).cumsum(0)
         members: dict[tuple[int, int], list[int]] = {}
         for i, (length, parent) in enumerate(zip(self.lengths, self.parents, strict=True)):
             before = _padded(self.lengths[parent]) if parent >= 0 else 0
             members.setdefault((before, _padded(length)), []).append(i)
         back = torch.empty(int(starts[-1]), dtype=torch.long)
-        blocks, offset = [], 0
+        blocks: list[_Block] = []
+        all_cells: list[Tensor] = []
+        all_seen: list[Tensor] = []
+        offset = 0
         for (before, _), chosen in sorted(members.items()):
             cells, real = _cells(starts, self.lengths, chosen)
             at = offset + torch.arange(cells.numel()).view_as(cells)
             back[cells[real]] = at[real]
             offset += cells.numel()
-            block = _Block(cells.flatten(), len(chosen))
+            seen, positions = cells, None
             if before:
                 parents = [self.parents[i] for i in chosen]
                 first, held = _cells(starts, self.lengths, parents)
                 begins = torch.tensor([self.lengths[p] for p in parents])[:, None]
                 own = begins + torch.arange(cells.shape[1])
                 known = torch.arange(first.shape[1]).expand_as(first).masked_fill(~held, -1)
-                block.seen = torch.cat([first, cells], 1).flatten()
-                block.positions = own, torch.cat([known, own], 1)
-            blocks.append(block)
-        return blocks, back
+                seen, positions = torch.cat([first, cells], 1), (own, torch.cat([known, own], 1))
+            blocks.append(_Block(len(chosen), cells.numel(), seen.numel(), positions))
+            all_cells.append(cells.flatten())
+            all_seen.append(seen.flatten())
+        return _Layout(tuple(blocks), torch.cat(all_cells), torch.cat(all_seen), back)
 
     def attend(self, layer: Layer, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
         """See ``Context``; ``B`` is 1 and ``T`` the sum of the lengths."""
-        blocks, back = self._blocks
+        at = self._layout
         q, k, v = (x[0].transpose(0, 1) for x in (q, k, v))
-        outputs = torch.cat([block.attend(layer, q, k, v) for block in blocks])
-        return outputs.index_select(0, back.to(outputs.device))[None]
+        # all at once: the gradient of each gather is as large as the row
+        queries = q.index_select(0, at.cells.to(q.device)).split([b.queries for b in at.blocks])
+        seen = at.seen.to(q.device)
+        keys, values = (x.index_select(0, seen).split([b.keys for b in at.blocks]) for x in (k, v))
+        given = zip(at.blocks, queries, keys, values, strict=True)
+        outputs = torch.cat([block.attend(layer, *parts) for block, *parts in given])
+        return outputs.index_select(0, at.back.to(outputs.device))[None]
 
 
 def _cells(starts: Tensor, lengths: Sequence[int], chosen: Sequence[int]) -> tuple[Tensor, Tensor]:

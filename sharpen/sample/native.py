@@ -18,6 +18,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, fields
 from itertools import islice
 from threading import Lock
+from weakref import WeakKeyDictionary
 
 import numpy as np
 import torch
@@ -41,6 +42,7 @@ from sharpen.sample.forward import (
 )
 from sharpen.sample.law import SamplingLaw
 from sharpen.sample.policy import Policy
+from sharpen.sample.products import laid_out
 from sharpen.sample.rows import Rows
 from sharpen.sample.steering import Hooks
 from sharpen.sample.team import together
@@ -80,6 +82,7 @@ class NativeEngine:
             of them has its own.
         split: let threads, one a core, decode a share of the requests each, where the model is small; else
             all cores work on each product of one batch.
+        lay_out: multiply with large weights as ``products`` does; else as torch does.
 
     Attributes:
         fill: how full its batches were so far.
@@ -88,10 +91,18 @@ class NativeEngine:
     rounding = None
 
     def __init__(
-        self, *, refill: bool = True, compact: bool = True, share: bool = True, split: bool = True
+        self,
+        *,
+        refill: bool = True,
+        compact: bool = True,
+        share: bool = True,
+        split: bool = True,
+        lay_out: bool = True,
     ) -> None:
         self.refill, self.compact, self.share, self.split = refill, compact, share, split
         self.fill = Fill()
+        self._lay_out = lay_out
+        self._modules: WeakKeyDictionary[PreTrainedModel, PreTrainedModel] = WeakKeyDictionary()
         self._trusted: set[type[PreTrainedModel]] = set()
 
     @property
@@ -178,8 +189,12 @@ class NativeEngine:
 
     @torch.inference_mode()
     def _module(self, policy: Policy) -> PreTrainedModel:
-        """The policy's module, after a look whether its kind of head is one that we compute rightly."""
-        module = (policy.unsteered or policy).module()
+        """The policy's module for sampling, after a look whether its kind of head is one that we compute
+        rightly."""
+        given = (policy.unsteered or policy).module()
+        module = self._modules.get(given)
+        if module is None:
+            module = self._modules[given] = laid_out(given) if self._lay_out else given
         if type(module) not in self._trusted:
             ids = torch.arange(8) % _vocabulary(module)
             theirs = module(ids[None], use_cache=False).logits[0]
