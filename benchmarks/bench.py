@@ -212,11 +212,10 @@ def kept(key: str, found: Json, smoke: bool) -> None:
     """Write a result file; smoke results go nowhere."""
     if not smoke:
         RESULTS.mkdir(exist_ok=True)
-        found = dict(found)
-        long = [json.dumps(row, ensure_ascii=False) for row in found.pop("disagreements", ())]
-        text = json.dumps(found, indent=1, ensure_ascii=False)
-        if long:  # thousands: a line each
-            text = f'{text[:-2]},\n "disagreements": [\n  ' + ",\n  ".join(long) + "\n ]\n}"
+        rows = [json.dumps(row, ensure_ascii=False) for row in found.get("disagreements", ())]
+        text = json.dumps(found | {"disagreements": []} if rows else found, indent=1, ensure_ascii=False)
+        if rows:  # thousands: a line each
+            text = text.replace('"disagreements": []', '"disagreements": [\n  ' + ",\n  ".join(rows) + "\n ]")
         (RESULTS / f"{key}.json").write_text(text + "\n", "utf-8")
 
 
