@@ -4,7 +4,7 @@ BIN := .venv/bin
 # Libraries that we meet at their own door, each tested in an environment of its own: .venv-trl, ...
 OUTSIDE := trl verifiers inspect games vllm
 
-.PHONY: demo install test lint clean docs docs-serve bench
+.PHONY: demo install test lint clean docs docs-serve bench bench-studies
 .PHONY: test-outside $(OUTSIDE:%=test-outside-%) $(OUTSIDE:%=install-%)
 
 demo: install
@@ -53,6 +53,9 @@ PINNED = --constraint constraints.txt
 # speed beside the peers, nothing else running: docs/performance.md
 bench: install install-trl install-vllm
 	$(BIN)/python benchmarks/bench.py
+
+bench-studies: install
+	$(BIN)/python benchmarks/bench.py --only studies
 
 lint: install
 	$(BIN)/ruff check .

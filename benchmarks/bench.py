@@ -78,9 +78,10 @@ STUDIES: dict[str, Study] = {
     "million": million.measure,
     "startup": startup.measure,
 }
-"""What is measured of ours alone: (smoke, repeats, threads) -> the result file's numbers."""
+"""What is measured of ours alone: (smoke, repeats, threads) -> the result file's numbers. Only where they are
+named, or all of them as ``studies``."""
 APART = ("W6",)
-"""Takes longer than all others together: only where it is named."""
+"""Takes longer than all other rows together: only where it is named."""
 
 
 def measured(workload: Workload, *, smoke: bool, repeats: int, threads: int, ours_only: bool = False) -> Json:
@@ -199,11 +200,15 @@ def tell(workload: Workload, found: Json) -> None:
 def chosen_of(parser: argparse.ArgumentParser, only: str) -> list[str]:
     """Keys of what is to be measured, in the table's order."""
     known = [*WORKLOADS, *STUDIES]
-    asked = [key for key in only.split(",") if key] or [key for key in known if key not in APART]
+    asked = [key for key in only.split(",") if key] or [key for key in WORKLOADS if key not in APART]
     lower = {key.lower(): key for key in known}
+    if "studies" in asked:
+        asked = [key for key in asked if key != "studies"] + list(STUDIES)
     for key in asked:
         if key.lower() not in lower:
-            parser.error(f"nothing is called {key!r}; there are {', '.join(known)}")
+            parser.error(
+                f"nothing is called {key!r}; there are {', '.join(known)}, and studies for all of ours alone"
+            )
     wanted = {lower[key.lower()] for key in asked}
     return [key for key in known if key in wanted]
 
@@ -239,7 +244,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(f"bench: {told}; wait, or --force, which the result records", file=sys.stderr)
         return 2
     script = "python benchmarks/bench.py"
-    only = f" --only {','.join(keys)}" if args.only else ""
+    only = f" --only {args.only}" if args.only else ""
     try:
         if args.tune:
             _tune_all(keys, args, f"{script} --tune{only}", busy)

@@ -22,6 +22,7 @@ PAGE = ROOT / "docs" / "performance.md"
 KEYS = ("W1", "W1b", "W2", "W3", "W3v", "W4", "W5", "W6", "W7", "W7l", "W8")
 APART = ("W6",)
 SIDE_BY_SIDE = "make bench"
+STUDIES = "make bench-studies"
 
 
 def span(at: Summary, digits: int = 2) -> str:
@@ -318,7 +319,7 @@ def soak(found: Json) -> str:
     )
 
 
-def alone(name: str, write: Callable[[Json], str], command: str = SIDE_BY_SIDE) -> Callable[[], str]:
+def alone(name: str, write: Callable[[Json], str], command: str = STUDIES) -> Callable[[], str]:
     """A region that one result file fills."""
     return lambda: from_result(RESULTS / f"{name}.json", command, write)
 
@@ -328,8 +329,8 @@ REGIONS: dict[str, Callable[[], str]] = {
     "memory": memory,
     "grpo-parts": partial(parts, "W2"),
     "dpo-parts": partial(parts, "W5"),
-    "numeric": alone("W7", disagreements),
-    "latex": alone("W7l", disagreements),
+    "numeric": alone("W7", disagreements, SIDE_BY_SIDE),
+    "latex": alone("W7l", disagreements, SIDE_BY_SIDE),
     "roofline": alone("roofline", roofline),
     "where": alone("where", where),
     "techniques": alone("techniques", techniques),

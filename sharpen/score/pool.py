@@ -25,7 +25,7 @@ from typing import Any, Literal
 
 from sharpen.errors import SharpenError
 
-AHEAD_SECONDS = 0.02
+AHEAD_SECONDS = 0.1
 """Work sent to a worker before its results are read: so much by its pace so far. Enough that quick answers
 are not waited for one by one, and not so much that slow ones queue up while another worker has none."""
 FIRST, MOST = 2, 1024
@@ -35,7 +35,7 @@ MOST_BYTES = 1 << 15
 results are read could wait for ever."""
 SECOND_TRY = 4
 """By how much the limits of the deciding run are larger."""
-_PAUSE = AHEAD_SECONDS / 10  # quick results are read many at a time: to wake for each would take a core
+_PAUSE = AHEAD_SECONDS / 50  # quick results are read many at a time: to wake for each would take a core
 _START_SECONDS = 120.0  # a worker that has not said that it is ready by then never will
 
 How = Literal["answered", "raised", "memory", "timeout", "crash"]

@@ -157,7 +157,7 @@ def test_large_jobs_and_results_do_not_wait_for_each_other():
 
 @pytest.mark.parametrize(
     ("pace", "size", "most", "sent"),
-    [(10.0, 10, 99, 2), (0.002, 10, 99, 10), (0.002, 10, 4, 4), (1e-9, 1000, 99, 32), (1e-9, 100_000, 99, 1)],
+    [(10.0, 10, 99, 2), (0.01, 10, 99, 10), (0.01, 10, 4, 4), (1e-9, 1000, 99, 32), (1e-9, 100_000, 99, 1)],
 )
 def test_how_much_is_sent_ahead_follows_the_workers_pace(pace, size, most, sent):
     with pool(workers=1) as p:
