@@ -101,7 +101,7 @@ class NativeEngine:
     ) -> None:
         self.refill, self.compact, self.share, self.split = refill, compact, share, split
         self.fill = Fill()
-        self._lay_out = lay_out
+        self.lay_out = lay_out
         self._modules: WeakKeyDictionary[PreTrainedModel, PreTrainedModel] = WeakKeyDictionary()
         self._trusted: set[type[PreTrainedModel]] = set()
 
@@ -194,7 +194,9 @@ class NativeEngine:
         given = (policy.unsteered or policy).module()
         module = self._modules.get(given)
         if module is None:
-            module = self._modules[given] = laid_out(given) if self._lay_out else given
+            module = laid_out(given) if self.lay_out else given
+            if module is not given:  # a value that holds its key would never go
+                self._modules[given] = module
         if type(module) not in self._trusted:
             ids = torch.arange(8) % _vocabulary(module)
             theirs = module(ids[None], use_cache=False).logits[0]

@@ -1,5 +1,8 @@
 """Products with large weights: the same numbers to rounding, and a row's bits whatever stands beside it."""
 
+import gc
+import weakref
+
 import numpy as np
 import pytest
 import torch
@@ -57,6 +60,18 @@ def test_small_models_stay_as_they_are(monkeypatch):
     monkeypatch.setattr(products, "LEAST", 1)
     monkeypatch.setattr(products, "available", lambda: False)
     assert laid_out(module) is module
+
+
+@pytest.mark.parametrize("least", [1, products.LEAST])
+def test_an_engine_keeps_no_policy_alive(least, monkeypatch):
+    monkeypatch.setattr(products, "LEAST", least)
+    engine, kept = NativeEngine(), tiny("llama")
+    policy = kept.with_weights(kept.weights, "another")
+    engine.generate(policy, requests(8))
+    module = weakref.ref(policy.module())
+    del policy
+    gc.collect()
+    assert module() is None
 
 
 @pytest.mark.parametrize("shape", SHAPES)
