@@ -47,7 +47,6 @@ from measuring import (  # noqa: E402
     Json,
     Resident,
     Side,
-    figures,
     in_turns,
     load,
     machine,
@@ -55,6 +54,7 @@ from measuring import (  # noqa: E402
     rate,
     ratios,
     same_work,
+    shown,
     summary,
 )
 from workload import Workload  # noqa: E402
@@ -163,11 +163,6 @@ def tune(workload: Workload, known: set[str], *, smoke: bool, threads: int) -> J
         best[label(side)] = max(rows, key=lambda row: row["rate"])["choice"]
         table[label(side)] = [{"workload": workload.key, "peer": side.name, **row} for row in rows]
     return {"best": best, "table": table}
-
-
-def shown(value: float) -> str:
-    """A rate, to about three figures."""
-    return f"{value:,.{figures(value)}f}"
 
 
 def head(command: str, threads: int, busy: float) -> Json:

@@ -232,6 +232,11 @@ def figures(value: float) -> int:
     return 0 if value >= 100 else 1 if value >= 10 else 2 if value >= 1 else 4
 
 
+def shown(value: float) -> str:
+    """A number to about three figures."""
+    return f"{value:,.{figures(value)}f}"
+
+
 def rate(run: Mapping[str, Any]) -> float:
     """Work a second: of a run's ``seconds`` and its ``work[unit]``."""
     return run["work"][run["unit"]] / run["seconds"]

@@ -14,7 +14,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 sys.path[:0] = [str(ROOT / "benchmarks"), str(ROOT / "experiments")]
 
-from measuring import HERE, MOST_LOAD, OURS, Json, Summary, figures, rate, ratios, summary  # noqa: E402
+from measuring import HERE, MOST_LOAD, OURS, Json, Summary, figures, rate, ratios, shown, summary  # noqa: E402
 from regions import from_result, markdown, read, unmeasured, update  # noqa: E402
 
 RESULTS = HERE / "results"
@@ -299,7 +299,7 @@ def choices(found: Json) -> list[list[str]]:
             row["workload"],
             row["peer"],
             ", ".join(f"{k}={v}" for k, v in row["choice"].items()),
-            f"{row['rate']:,.{figures(row['rate'])}f} {row['unit']}/s",
+            f"{shown(row['rate'])} {row['unit']}/s",
             "taken" if found["best"][label] == row["choice"] else "",
         ]
         for label, table in found["table"].items()
