@@ -14,6 +14,7 @@ from __future__ import annotations
 import argparse
 import datetime
 import json
+import signal
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -283,4 +284,6 @@ def _measure_all(keys: Sequence[str], args: argparse.Namespace, command: str, bu
 
 
 if __name__ == "__main__":
+    # sides that wait are stopped: an end by a signal has to reach them too
+    signal.signal(signal.SIGTERM, lambda number, _: sys.exit(128 + number))
     raise SystemExit(main())

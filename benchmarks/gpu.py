@@ -58,14 +58,17 @@ def model(name: str, smoke: bool) -> str:
 
 
 def sides(workload: Workload, device: str) -> list[Side]:
-    """Those that can run there; a peer takes the last of its batch choices, which is the largest."""
+    """Those that can run there; a peer takes its largest batch."""
     found = []
     for side in workload.sides:
         if side.venv == OURS and device not in DEVICES:
             told = f"not yet: computes on {', '.join(DEVICES)} alone"
             print(f"{workload.key:>5} {side.name:<28} {told}", flush=True)
         elif side.venv != "vllm":  # the CPU build is another program
-            largest = side.tuned[-1] if side.tuned else {}
+            # of equal ones the last, in which TRL groups by length
+            largest = max(
+                reversed(side.tuned), key=lambda c: c.get("batch") or c.get("rows") or 0, default={}
+            )
             found.append(replace(side, settings={**side.settings, **largest}, tuned=()))
     return found
 

@@ -66,7 +66,7 @@ class Side:
 
 
 class Resident:
-    """A side's process: it does one job after another, and waits in between without using a core.
+    """A side's process: it does one job after another, and is stopped in between.
 
     Its script gets jobs and gives results as ``peers.side.serve`` says; what it prints goes to a file. A
     context: at its end the process is let end, or is killed where an error left it.
@@ -103,11 +103,13 @@ class Resident:
                 printed.
         """
         with self._within(timeout):
+            self._signal(signal.SIGCONT)
             with suppress(BrokenPipeError):  # it has ended: the missing result tells
                 self._jobs.write(json.dumps({**job, **self._side.settings}).encode() + b"\n")
                 self._jobs.flush()
             line = self._line()
             code = None if line.endswith(b"\n") else self._process.wait()
+            self._signal(signal.SIGSTOP)  # threads of a library may wake while nothing is asked of it
         if code is not None:
             self._kill()
             end = self._log.read_text("utf-8", "replace")[-3000:]
@@ -118,6 +120,7 @@ class Resident:
 
     def close(self) -> float:
         """Let it end; the largest memory, in MiB, that it or one of its ended children had after a job."""
+        self._signal(signal.SIGCONT)
         with suppress(BrokenPipeError):
             self._jobs.close()
         with self._within(60):
@@ -159,9 +162,12 @@ class Resident:
             alarm.cancel()
 
     def _kill(self) -> None:
+        self._signal(signal.SIGKILL)
+
+    def _signal(self, kind: signal.Signals) -> None:
         # the session is its own: its workers are in it
         with suppress(ProcessLookupError):
-            os.killpg(self._process.pid, signal.SIGKILL)
+            os.killpg(self._process.pid, kind)
 
 
 def once(side: Side, job: Mapping[str, Any], *, threads: int, timeout: float = 1800) -> Json:

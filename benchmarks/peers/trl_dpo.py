@@ -24,7 +24,7 @@ def built(job: dict[str, Any], folder: str) -> tuple[DPOTrainer, trl_settings.Up
         "rejected": [tokenizer.decode(p["rejected"][:-1]) for p in job["pairs"]],
     }
     update = job["batch_rows"] // 2
-    rows = min(job["rows"], update)
+    rows = trl_settings.rows_a_pass(job, update)
     config = DPOConfig(
         **trl_settings.shared(job, folder),
         per_device_train_batch_size=rows,

@@ -31,6 +31,11 @@ def shared(job: dict[str, Any], folder: str) -> dict[str, Any]:
     }  # fmt: skip
 
 
+def rows_a_pass(job: dict[str, Any], update: int) -> int:
+    """Of those wanted, as many as divide an update."""
+    return next(rows for rows in range(min(job["rows"], update), 0, -1) if update % rows == 0)
+
+
 def model(job: dict[str, Any]) -> Any:
     """The model to train."""
     dtype = getattr(torch, job.get("dtype", "float32"))

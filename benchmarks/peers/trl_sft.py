@@ -26,7 +26,7 @@ def built(job: dict[str, Any], folder: str) -> tuple[SFTTrainer, trl_settings.Up
         more = {"packing": True, "packing_strategy": "bfd", "max_length": PACK}
         more |= {"gradient_accumulation_steps": max(1, round(packs / rows))}
     else:
-        rows = min(job["rows"], job["batch_rows"])
+        rows = trl_settings.rows_a_pass(job, job["batch_rows"])
         more = {"packing": False, "max_length": None, "train_sampling_strategy": job["order"]}
         more |= {"gradient_accumulation_steps": job["batch_rows"] // rows}
     settings = trl_settings.shared(job, folder)

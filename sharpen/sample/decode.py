@@ -172,12 +172,15 @@ def inverse(p: Tensor, uniforms: NDArray[np.float64]) -> tuple[NDArray[np.int64]
     """The first id of each row whose cumulative weight exceeds ``uniform * total``, and the total.
 
     ``p`` is float32 ``(N, V)``, not negative; sums are float64. Large vocabularies are walked in two
-    levels, blocks and then the one block hit. An id of weight 0 is never returned.
+    levels, blocks, whose own sums are float32, and then the one block hit. An id of weight 0 is never
+    returned.
     """
     if p.shape[1] > 2 * _BLOCK:
-        p = torch.nn.functional.pad(p, (0, -p.shape[1] % _BLOCK))
+        if p.shape[1] % _BLOCK:
+            p = torch.nn.functional.pad(p, (0, -p.shape[1] % _BLOCK))
         blocks = p.unflatten(1, (-1, _BLOCK))
-        sums = blocks.sum(-1, dtype=torch.float64).cumsum(-1)
+        # float64 inside a block would copy the whole vocabulary; a pad of nothing would too
+        sums = blocks.sum(-1).cumsum(-1, dtype=torch.float64)
         target = torch.from_numpy(uniforms) * sums[:, -1]
         block = (sums <= target[:, None]).sum(-1).clamp(max=sums.shape[1] - 1)
         rows = torch.arange(len(p))
