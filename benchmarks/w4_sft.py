@@ -82,7 +82,7 @@ W4 = Workload(
     job,
     ours("w4_sft.py"),
     (
-        peer("TRL SFTTrainer, padded", "trl_sft.py", "trl", *padded(5, 10, 20, 40), packing=False),
+        peer("TRL SFTTrainer, padded", "trl_sft.py", "trl", *padded(1, 2, 5, 10, 20), packing=False),
         peer(
             "TRL SFTTrainer, packed", "trl_sft.py", "trl", {"rows": 1}, {"rows": 2}, {"rows": 4}, packing=True
         ),

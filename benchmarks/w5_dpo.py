@@ -75,7 +75,7 @@ W5 = Workload(
     "DPO: 500 pairs, answers of the same lengths, one pass, the reference scored once",
     job,
     ours("w5_dpo.py"),
-    (peer("TRL DPOTrainer", "trl_dpo.py", "trl", {"rows": 2}, {"rows": 4}, {"rows": 10}, {"rows": 20}),),
+    (peer("TRL DPOTrainer", "trl_dpo.py", "trl", *({"rows": rows} for rows in (1, 2, 4, 10))),),
     {"TRL DPOTrainer": 1.5},
     ("pairs", "tokens", "answer_tokens", "updates"),
 )

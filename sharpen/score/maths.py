@@ -1,6 +1,7 @@
 """Whether a mathematical answer equals the gold, in tiers that get slower and less sure.
 
-1. *exact*: the same text after plain clean-up, or the same rational number, also where one is worked out;
+1. *exact*: the same text after plain clean-up, or the same rational number, also where one is worked out, or
+   points, intervals and sets of such numbers;
 2. *numeric*: both parsed as expressions and evaluated at random points in high precision. They differ: wrong.
    They agree: right;
 3. *symbolic*: what the second tier cannot evaluate is left to Math-Verify.
@@ -14,12 +15,13 @@ from __future__ import annotations
 import functools
 import re
 from fractions import Fraction
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 from sharpen.errors import missing
 from sharpen.runs.streams import stream
 from sharpen.score.answers import extract_answer
 from sharpen.score.arithmetic import arithmetic
+from sharpen.score.lists import parse_items
 from sharpen.score.verdict import Status
 from sharpen.score.written import written_number
 
@@ -41,6 +43,9 @@ _UNIT = re.compile(
     r"(?<=[0-9})])(?:\^\\circ|\^\{\\circ\}|(?:[cmk]m|[mk]g|mph|inche|inch|feet|foot|yard|mile|(?:centi|kilo)?met(?:er|re)"
     r"|(?:kilo)?gram|pound|lit(?:er|re)|degree|second|minute|hour|day|week|month|year|dollar|cent|unit)s?)$"
 )
+_BRACKETS = re.compile(r"(\(|\[)(.+,.+)(\)|\])|(\\\{)(.+)(\\\})")
+_ONE_OR_TWO = re.compile(r"\{,\}|[0-9],[0-9]{3}(?![0-9])")
+"""A comma that may be within a number, not between two."""
 _TEXT = re.compile(r"\\(?:text|mathrm|mathbf|textbf|mbox)\{([^{}]*)\}")
 
 
@@ -74,7 +79,8 @@ def _said(right: bool, tier: Tier | None, status: Status = Status.OK, detail: st
 
 
 def exactly(*, gold: str, answer: str) -> bool | None:
-    """Whether the two are the same text or the same rational number; None where that does not decide.
+    """Whether the two are the same text, the same rational number, or brackets around the same numbers; None
+    where that does not decide.
 
     ``x = 5`` and ``5 cm`` are the number 5 where the other side is a bare number.
     """
@@ -86,7 +92,34 @@ def exactly(*, gold: str, answer: str) -> bool | None:
         if (bare[0] != texts[0]) != (bare[1] != texts[1]):
             texts = bare
     a, b = map(rational, texts)
+    if a is None and b is None and not any(map(_ONE_OR_TWO.search, (gold, answer))):
+        several = [numbers(text) for text in texts]
+        if several[0] and several[1] and several[0].brackets == several[1].brackets:
+            return several[0].values == several[1].values
     return None if a is None or b is None else a == b
+
+
+class Numbers(NamedTuple):
+    """Rational numbers in brackets: a point or an interval, where they have an order, or a set."""
+
+    brackets: str
+    values: tuple[Fraction, ...] | frozenset[Fraction]
+
+
+def numbers(text: str) -> Numbers | None:
+    r"""What ``(1,\frac12)``, ``[0,3)`` or ``\{1,2\}`` holds (see ``clean``); None where it is not sure to be
+    one of these."""
+    found = _BRACKETS.fullmatch(text)
+    if found is None or ";" in text:
+        return None
+    opening, inside, closing = (part for part in found.groups() if part)
+    # within brackets of its own it would be something else
+    items = None if inside.startswith(("(", "[", "{", "\\{")) else parse_items(inside)
+    values = [rational(item) for item in items or ()]
+    if not values or None in values:
+        return None
+    known = tuple(v for v in values if v is not None)
+    return Numbers(opening + closing, frozenset(known) if opening == "\\{" else known)
 
 
 def rational(text: str) -> Fraction | None:

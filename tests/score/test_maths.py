@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from sharpen.score import maths
 from sharpen.score.maths import check, clean, exactly
 from sharpen.score.pool import Pool
 from sharpen.score.verdict import Status
@@ -104,3 +105,65 @@ def test_a_hang_in_the_library_costs_one_answer():
         right, hung, also = pool.map(jobs)
     assert right.value["score"] == also.value["score"] == 1.0
     assert hung.how in ("timeout", "memory") or hung.value["score"] == 0.0
+
+
+@pytest.mark.parametrize(
+    ("gold", "answer", "same"),
+    [
+        (r"\left(3, \frac{5}{7}\right)", r"(3,\tfrac{10}{14})", True),
+        ("(3, 4)", "(3, 4.0)", True),
+        ("(3, 4)", "(4, 3)", False),
+        ("(3, 4)", "(3, 4, 5)", False),
+        ("[1, 3)", r"\left[1, \frac{6}{2}\right)", True),
+        ("[1, 3)", "[1, 4)", False),
+        (r"\{1, 2, 3\}", r"\{3, 1, \sqrt{4}\}", True),
+        (r"\{1, 2\}", r"\{2, 1, 1.0\}", True),
+        (r"\{5\}", r"\{\frac{10}{2}\}", True),
+        (r"\{1, 2\}", r"\{1, 3\}", False),
+        # another bracket may be another thing, or the same one written otherwise
+        ("(1, 2)", "[1, 2.0]", None),
+        (r"\{1, 2\}", "(1, 2.0)", None),
+        ("(1, 2)", "1, 2.0", None),
+        ("(1, 234)", "(1, 234.0)", True),
+        # one number, or two
+        ("(1,234)", "(1, 234.0)", None),
+        ("(1{,}5)", "(1, 5.0)", None),
+        ("(1;2)", "(1; 2.0)", None),
+        # a point in a set is not its numbers
+        (r"\{(1, 2)\}", r"\{1, 2.0\}", None),
+        ("((1, 2))", "(1, 2.0)", None),
+        # not all of them numbers
+        ("(x, 2)", "(x, 2.0)", None),
+        ("(1, )", "(1, 2)", None),
+        ("(1, 2]\\cup[3, 4)", "(1, 2]\\cup[3, 4.0)", None),
+    ],
+)
+def test_numbers_in_brackets_are_compared_one_by_one(gold, answer, same):
+    assert exactly(gold=gold, answer=answer) is same
+    assert exactly(gold=answer, answer=gold) is same
+
+
+BRACKETS = [("(", ")"), ("[", "]"), ("[", ")"), ("(", "]"), (r"\{", r"\}")]
+
+
+@settings(max_examples=20, deadline=None)
+@given(
+    st.sampled_from(BRACKETS),
+    st.lists(st.fractions(-9, 9, max_denominator=9), min_size=2, max_size=2),
+    st.booleans(),
+    st.booleans(),
+)
+def test_the_library_says_the_same_of_numbers_in_brackets(brackets, values, turned, changed):
+    values.sort()
+    others = [v + 10 * changed for v in values[:1]] + values[1:]
+    others = others[::-1] if turned else others
+    fractions = ", ".join(rf"\frac{{{2 * v.numerator}}}{{{2 * v.denominator}}}" for v in others)
+    gold, answer = (
+        f"{brackets[0]}{values[0]}, {values[1]}{brackets[1]}",
+        f"{brackets[0]}{fractions}{brackets[1]}",
+    )
+    said = exactly(gold=gold, answer=answer)
+    theirs = maths.numerically(maths.parsed(gold), maths.parsed(answer))
+    assert said is not None
+    if theirs is not None:
+        assert said is theirs
