@@ -149,10 +149,14 @@ def verdict(mark: str) -> str:
 
 
 # ours alone ---------------------------------------------------------------------------------------
+AIMS = {"sampling": 50, "learning": 80}
+"""Per cent of the ceiling."""
+
+
 def roofline(found: Json) -> str:
     """Shares of the measured ceiling."""
     rows = []
-    for part, aim in (("sampling", 50), ("learning", 80)):
+    for part, aim in AIMS.items():
         own = [r[part] for r in found["repeats"]]
         share = summary([100 * r["share"] for r in own])
         rows.append(
@@ -167,7 +171,23 @@ def roofline(found: Json) -> str:
         )
     best = span(summary([r["ceiling"] for r in found["repeats"]]), 0)
     heads = ["", "tokens a second", "GFLOPS", "share of the ceiling, %", "aim, %", "reached"]
-    return f"{markdown(heads, rows)}\n\nThe ceiling: {best} GFLOPS. {conditions(found)}"
+    told = f"{markdown(heads, rows)}\n\nThe ceiling: {best} GFLOPS. {conditions(found)}"
+    grpo = read(RESULTS / "W2.json")
+    return told if grpo is None else f"{told} {at_aims(found, grpo)}"
+
+
+def at_aims(found: Json, grpo: Json) -> str:
+    """What W2's ratios would be where each part of our time shrank as its share grows to the aim."""
+    shares = {part: 100 * summary([r[part]["share"] for r in found["repeats"]]).median for part in AIMS}
+    less = {verb: shares[part] / AIMS[part] for verb, part in (("sample", "sampling"), ("learn", "learning"))}
+    would = []
+    for name in grpo["targets"]:
+        times = []
+        for run in grpo["repeats"]:
+            seconds = sum(less.get(part, 1.0) * s for part, s in run[OURS]["parts"].items())
+            times.append(rate({**run[OURS], "seconds": seconds}) / rate(run[name]))
+        would.append(f"{summary(times).median:.1f} times {name}")
+    return f"With both at their aims, W2 would be {' and '.join(would)}."
 
 
 def where(found: Json) -> str:

@@ -83,7 +83,6 @@ def _draw(z: Tensor, law: SamplingLaw, uniforms: NDArray[np.float64], history: H
     logsum = _logsum(raw)
     rows, vocabulary = np.arange(len(z)), z.shape[1]
     certainty = logsum - z.sum(-1).double().numpy() / vocabulary - math.log(vocabulary)
-    entropy = logsum - (raw * z).sum(-1).double().numpy()
     kept = None
     if law.greedy:
         ids = torch.argmax(adjusted(own, law, history), -1).numpy()
@@ -106,6 +105,7 @@ def _draw(z: Tensor, law: SamplingLaw, uniforms: NDArray[np.float64], history: H
             scores.numpy()[rows, ids].astype(np.float64) - base - (np.log(mass) if law.truncates else 0)
         )
     raws = z.numpy()[rows, ids].astype(np.float64) - logsum
+    entropy = logsum - raw.mul_(z).sum(-1).double().numpy()  # in place, as nothing reads it any more
     numbers = [x.astype(np.float32) for x in (logprobs, raws, entropy, certainty)]
     return Drawn(ids.astype(np.int32), *numbers, kept=kept)  # pyright: ignore[reportCallIssue]
 

@@ -98,6 +98,11 @@ def test_every_kind_of_table_can_be_written(results):
     results("roofline", repeats=[{"ceiling": 110.0, "sampling": part, "learning": part}])
     rows = body(speed_tables.region("roofline"))
     assert [r[-1] for r in rows[2:]] == ["yes", "**no**"]
+    parts = {"sample": 0.4, "score": 0.1, "learn": 0.5}
+    pair = {OURS: run(100.0, parts=parts), "TRL": run(50.0)}
+    results("W2", title="a step", targets={"TRL": 3.0}, settings={}, repeats=[pair])
+    # 0.44 seconds of sampling, 0.34 of learning and 0.1
+    assert "W2 would be 2.3 times TRL." in speed_tables.region("roofline")
     profile = {"weights": 2.0, "attention": 1.0, "others": 1.0, "python": 1.0}
     run_on = {"all": run(100.0, cpu_seconds=1.5), "one": run(100.0, profile=profile)}
     shares = {"weights": 0.5, "attention": 0.2, "others": 0.2, "python": 0.1}
