@@ -96,9 +96,11 @@ def measured(workload: Workload, *, smoke: bool, repeats: int, threads: int, our
             if workload.fresh:
                 run = once(side, given, threads=threads)
             else:
-                if side.name not in processes:  # not before: its imports would disturb the side that works
-                    processes[side.name] = stack.enter_context(Resident(side, threads=threads))
-                run = processes[side.name].run(given)
+                home = sides[0] if workload.together else side
+                if home.name not in processes:  # not before: its imports would disturb the side that works
+                    bare = replace(home, settings={})
+                    processes[home.name] = stack.enter_context(Resident(bare, threads=threads))
+                run = processes[home.name].run({**given, **side.settings})
             runs[k][side.name] = run
             told = f"{rate(run):12,.1f} {run['unit']}/s"
             print(f"{workload.key:>5} {k + 1}/{repeats}  {side.name:<28}{told}  "

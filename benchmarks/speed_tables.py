@@ -97,15 +97,14 @@ def memory() -> str:
     for key in KEYS:
         found = read(RESULTS / f"{key}.json")
         if found is not None:
-            rows += [[key, name, f"{peak(found, name):,.0f}"] for name in found["repeats"][0]]
+            rows += [[key, name, f"{mib:,.0f}"] for name, mib in peaks(found).items()]
     return markdown(["", "side", "peak memory, MiB"], rows, left=2) if rows else unmeasured(SIDE_BY_SIDE)
 
 
-def peak(found: Json, name: str) -> float:
-    """Of a side's processes in all repeats, which older files tell one by one."""
-    if "peaks" in found:
-        return found["peaks"][name]
-    return max(run[name]["peak_mib"] for run in found["repeats"])
+def peaks(found: Json) -> dict[str, float]:
+    """Of each side's processes in all repeats, which older files tell one by one."""
+    runs = found["repeats"]
+    return found.get("peaks") or {name: max(run[name]["peak_mib"] for run in runs) for name in runs[0]}
 
 
 def parts(key: str) -> str:

@@ -107,6 +107,7 @@ W3 = Workload(
     FREE,
     SAME,
     repeats=REPEATS,
+    together=True,
 )
 W3V = Workload(
     "W3v",
@@ -117,6 +118,7 @@ W3V = Workload(
     FREE,
     SAME,
     repeats=REPEATS,
+    together=True,
 )
 
 if __name__ == "__main__":

@@ -28,6 +28,8 @@ class Workload:
         repeats: how often, unless the command says otherwise.
         tuned_on: the work by which a peer's choices are compared, where the row's own takes too long.
         fresh: every repeat is a new process, as its start is timed too.
+        together: all sides are one script with other settings and take turns in one process. Two processes of
+            the same code differ by more, in where their memory lies, than such sides may.
     """
 
     key: str
@@ -40,6 +42,7 @@ class Workload:
     repeats: int = 5
     tuned_on: Jobs | None = None
     fresh: bool = False
+    together: bool = False
 
     @property
     def sides(self) -> tuple[Side, ...]:
