@@ -100,7 +100,9 @@ def test_on_a_card_ours_is_said_to_be_missing_and_on_a_cpu_it_is_there(capsys):
     assert OURS in [s.name for s in gpu.sides(gpu.WORKLOADS["W1"], "cpu")]
     found = gpu.sides(gpu.WORKLOADS["W1"], "cuda")
     assert [s.name for s in found] == ["transformers", "transformers, static cache"]
-    assert all(s.settings["batch"] == 64 for s in found)
+    assert all(s.settings["batch"] == 256 for s in found)
+    padded = gpu.sides(gpu.WORKLOADS["W4"], "cuda")[0]
+    assert padded.settings == {"packing": False, "rows": 20, "order": "group_by_length"}
     assert "not yet" in capsys.readouterr().out
 
 
