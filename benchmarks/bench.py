@@ -98,8 +98,7 @@ def measured(workload: Workload, *, smoke: bool, repeats: int, threads: int, our
             else:
                 home = sides[0] if workload.together else side
                 if home.name not in processes:  # not before: its imports would disturb the side that works
-                    bare = replace(home, settings={})
-                    processes[home.name] = stack.enter_context(Resident(bare, threads=threads))
+                    processes[home.name] = stack.enter_context(Resident(home, threads=threads))
                 run = processes[home.name].run({**given, **side.settings})
             runs[k][side.name] = run
             told = f"{rate(run):12,.1f} {run['unit']}/s"

@@ -96,7 +96,7 @@ class Resident:
         self._jobs = self._process.stdin
 
     def run(self, job: Mapping[str, Any], *, timeout: float = 1800) -> Json:
-        """What the side says of a job, which is given the side's settings.
+        """What the side says of a job, which is to have its settings.
 
         Raises:
             Broken: it ended or was too slow, and is gone with all its processes; with the end of what it
@@ -105,7 +105,7 @@ class Resident:
         with self._within(timeout):
             self._signal(signal.SIGCONT)
             with suppress(BrokenPipeError):  # it has ended: the missing result tells
-                self._jobs.write(json.dumps({**job, **self._side.settings}).encode() + b"\n")
+                self._jobs.write(json.dumps(job).encode() + b"\n")
                 self._jobs.flush()
             line = self._line()
             code = None if line.endswith(b"\n") else self._process.wait()
@@ -171,14 +171,14 @@ class Resident:
 
 
 def once(side: Side, job: Mapping[str, Any], *, threads: int, timeout: float = 1800) -> Json:
-    """Run one side once, in a process of its own: what it said, and ``peak_mib``, the largest memory of one
-    of its processes.
+    """Run one side once, as its settings say, in a process of its own: what it said, and ``peak_mib``, the
+    largest memory of one of its processes.
 
     Raises:
         Broken: it failed or was too slow; with the end of what it wrote.
     """
     with Resident(side, threads=threads) as process:
-        said = process.run(job, timeout=timeout)
+        said = process.run({**job, **side.settings}, timeout=timeout)
         return {**said, "peak_mib": process.close()}
 
 
