@@ -43,7 +43,7 @@ def bare(logits: Any, law: Any, uniforms: Any, history: Any) -> Any:
         z -= z.amax(-1, keepdim=True)
         ids.append(decode.inverse(torch.softmax(z, -1), uniforms[at : at + size])[0])
     nothing = np.zeros(len(logits), np.float32)
-    return decode.Drawn(np.concatenate(ids).astype(np.int32), nothing, nothing, nothing, nothing, None)
+    return decode.Drawn(torch.cat(ids).int().numpy(), nothing, nothing, nothing, nothing, None)
 
 
 def decoded(engine: Any, policy: Any, job: Job) -> list[Any]:

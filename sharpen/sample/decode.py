@@ -63,56 +63,67 @@ def draw(logits: Tensor, law: SamplingLaw, uniforms: NDArray[np.float64], histor
         history: for laws that penalise, of the same rows.
     """
     size = max(8, _CACHED // logits.shape[1] // 8 * 8)
-    parts = []
+    pieces, kept = [], []
     for at in range(0, len(logits), size):
         rows = slice(at, at + size)
         past = history and History(history.seen[rows], history.counts[rows])
-        parts.append(_draw(logits[rows], law, uniforms[rows], past))
-    if len(parts) == 1:
-        return parts[0]
-    names = ("ids", "logprobs", "raw_logprobs", "entropy", "certainty")
-    numbers = {n: np.concatenate([getattr(p, n) for p in parts]) for n in names}
-    return Drawn(**numbers, kept=[k for p in parts for k in p.kept] if law.truncates else None)
+        piece, sets = _draw(logits[rows], law, uniforms[rows], past)
+        pieces.append(piece)
+        kept += sets
+    joined = pieces[0] if len(pieces) == 1 else [torch.cat(column) for column in zip(*pieces, strict=True)]
+    ids, *numbers = [column.numpy() for column in joined]
+    peak, total, mixed, chosen, score, score_peak, mass = [x.astype(np.float64) for x in numbers]
+    # of scores whose maximum is 0 the softmax's largest entry is 1 / sum
+    logsum = -np.log(peak)
+    logprobs = score + np.log(score_peak) - (np.log(mass) if law.truncates else 0)
+    certainty = logsum - total / logits.shape[1] - math.log(logits.shape[1])
+    return Drawn(
+        ids.astype(np.int32),
+        np.zeros(len(ids), np.float32) if law.greedy else logprobs.astype(np.float32),
+        (chosen - logsum).astype(np.float32),
+        (logsum - mixed).astype(np.float32),
+        certainty.astype(np.float32),
+        kept or None,
+    )
 
 
-def _draw(z: Tensor, law: SamplingLaw, uniforms: NDArray[np.float64], history: History | None) -> Drawn:
+def _draw(
+    z: Tensor, law: SamplingLaw, uniforms: NDArray[np.float64], history: History | None
+) -> tuple[list[Tensor], list[Ids]]:
+    """What needs the whole vocabulary; ``draw`` finishes it for all rows at once.
+
+    Returns one number a row of: the sampled id; the largest probability; the sums of the logits and of
+    probability times logit, and the sampled id's logit, all from a maximum of 0; its score after the law,
+    likewise, the scores' largest probability, and the mass that was drawn from. And the sets kept.
+    """
     # the repetition penalty asks for the sign of the model's own logits; nothing else does
     own = z.clone() if law.repetition_penalty != 1 else z
     z -= z.amax(-1, keepdim=True)
     raw = torch.softmax(z, -1)
-    logsum = _logsum(raw)
-    rows, vocabulary = np.arange(len(z)), z.shape[1]
-    certainty = logsum - z.sum(-1).double().numpy() / vocabulary - math.log(vocabulary)
-    kept = None
+    peak, total = raw.amax(-1), z.sum(-1)
+    rows, kept = torch.arange(len(z)), []
     if law.greedy:
-        ids = torch.argmax(adjusted(own, law, history), -1).numpy()
-        logprobs = np.zeros(len(z))
+        ids = torch.argmax(adjusted(own, law, history), -1)
+        chosen = z[rows, ids]
+        drawn = [chosen, peak, peak]  # not read: greedy decoding has nothing to be probable
     else:
         scores = adjusted(own, law, history)
-        p, base = raw, logsum
+        p, top = raw, peak
         if scores is not z:
             # back to a maximum of 0, so that the softmax's largest entry gives its log-sum
             scores = scores - scores.amax(-1, keepdim=True)
             p = torch.softmax(scores, -1)
-            base = _logsum(p)
+            top = p.amax(-1)
         if law.truncates:
             p = p.masked_fill(~truncated(p, law), 0.0)
             # what counts as kept is what can be drawn
             found, where = (p > 0).nonzero().numpy().astype(np.int32).T
-            kept = np.split(where, np.searchsorted(found, rows[1:]))
+            kept = np.split(where, np.searchsorted(found, np.arange(1, len(z))))
         ids, mass = inverse(p, uniforms)
-        logprobs = (
-            scores.numpy()[rows, ids].astype(np.float64) - base - (np.log(mass) if law.truncates else 0)
-        )
-    raws = z.numpy()[rows, ids].astype(np.float64) - logsum
-    entropy = logsum - raw.mul_(z).sum(-1).double().numpy()  # in place, as nothing reads it any more
-    numbers = [x.astype(np.float32) for x in (logprobs, raws, entropy, certainty)]
-    return Drawn(ids.astype(np.int32), *numbers, kept=kept)  # pyright: ignore[reportCallIssue]
-
-
-def _logsum(p: Tensor) -> NDArray[np.float64]:
-    """``logsumexp`` of scores whose maximum is 0, from their softmax: its largest entry is 1 / sum."""
-    return -np.log(p.amax(-1).double().numpy())
+        chosen = z[rows, ids]
+        drawn = [chosen if scores is z else scores[rows, ids], top, mass]
+    mixed = raw.mul_(z).sum(-1)  # in place, as nothing reads the probabilities any more
+    return [ids, peak, total, mixed, chosen, *drawn], kept
 
 
 def adjusted(z: Tensor, law: SamplingLaw, history: History | None = None) -> Tensor:
@@ -168,7 +179,7 @@ def truncated(p: Tensor, law: SamplingLaw) -> Tensor:
     return keep
 
 
-def inverse(p: Tensor, uniforms: NDArray[np.float64]) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+def inverse(p: Tensor, uniforms: NDArray[np.float64]) -> tuple[Tensor, Tensor]:
     """The first id of each row whose cumulative weight exceeds ``uniform * total``, and the total.
 
     ``p`` is float32 ``(N, V)``, not negative; sums are float64. Large vocabularies are walked in two
@@ -187,9 +198,9 @@ def inverse(p: Tensor, uniforms: NDArray[np.float64]) -> tuple[NDArray[np.int64]
         before = torch.where(block > 0, sums[rows, block - 1], 0.0)
         inner = blocks[rows, block]
         inside = inner.cumsum(-1, dtype=torch.float64)
-        return (block * _BLOCK + _first(inner, inside, target - before)).numpy(), sums[:, -1].numpy()
+        return block * _BLOCK + _first(inner, inside, target - before), sums[:, -1]
     sums = p.cumsum(-1, dtype=torch.float64)
-    return _first(p, sums, torch.from_numpy(uniforms) * sums[:, -1]).numpy(), sums[:, -1].numpy()
+    return _first(p, sums, torch.from_numpy(uniforms) * sums[:, -1]), sums[:, -1]
 
 
 def _first(p: Tensor, sums: Tensor, target: Tensor) -> Tensor:

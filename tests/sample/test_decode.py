@@ -139,3 +139,17 @@ def test_a_law_that_leaves_nothing_or_names_no_token_is_refused():
         permitted(SamplingLaw(banned=(11,)), 11)
     with pytest.raises(SharpenError, match="leave nothing"):
         permitted(SamplingLaw(allowed=(3,), banned=(3,)), 11)
+
+
+def test_the_pieces_that_a_large_vocabulary_is_cut_into_do_not_show():
+    rows, vocabulary = 20, 40_000
+    z = torch.randn(rows, vocabulary, generator=torch.Generator().manual_seed(4))
+    u = np.random.default_rng(4).random(rows)
+    for law in (SamplingLaw(), SamplingLaw(top_k=3), SamplingLaw(temperature=0.0, top_k=3)):
+        at_once = draw(z.clone(), law, u, None)
+        for i in range(rows):
+            alone = draw(z[i : i + 1].clone(), law, u[i : i + 1], None)
+            for name in ("ids", "logprobs", "raw_logprobs", "entropy", "certainty"):
+                assert getattr(at_once, name)[i] == getattr(alone, name)[0]
+            assert (at_once.kept is None) == (alone.kept is None) == (law.greedy or not law.truncates)
+            assert at_once.kept is None or at_once.kept[i].tolist() == alone.kept[0].tolist()
