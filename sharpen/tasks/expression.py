@@ -5,15 +5,16 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from fractions import Fraction
+from functools import cached_property
 
 _TOKEN = re.compile(r"\d{1,6}|[-+*/()]", re.ASCII)
 _LONGEST = 120  # characters; bounds depth and cost, far above any honest answer
 _RANK = {"+": 1, "-": 1, "*": 2, "/": 2}
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Node:
-    """A number (``op`` is "") or an operation on two nodes."""
+    """A number (``op`` is "") or an operation on two nodes; its value is worked out once."""
 
     op: str = ""
     left: Node | None = None
@@ -28,9 +29,13 @@ class Node:
 
     def fraction(self) -> Fraction | None:
         """The exact value; None on division by zero."""
+        return self._fraction
+
+    @cached_property
+    def _fraction(self) -> Fraction | None:
         if self.left is None or self.right is None:
             return Fraction(self.value)
-        a, b = self.left.fraction(), self.right.fraction()
+        a, b = self.left._fraction, self.right._fraction
         if a is None or b is None or (self.op == "/" and b == 0):
             return None
         if self.op == "/":
@@ -40,10 +45,12 @@ class Node:
     @property
     def number(self) -> int:
         """The value of a node known to be a whole number."""
-        value = self.fraction()
+        if self.left is None:
+            return self.value
+        value = self._fraction
         assert value is not None
         assert value.denominator == 1
-        return int(value)
+        return value.numerator
 
     def text(self) -> str:
         """With as few brackets as the usual precedence needs."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
+from functools import cached_property
 from typing import Any, ClassVar, Generic, TypeVar
 
 import numpy as np
@@ -137,6 +138,10 @@ class Family(Generic[Config]):
         """JSON identity of this source."""
         return {"family": self.name, "seed": self.seed, **asdict(self.config)}  # type: ignore[call-overload]
 
+    @cached_property
+    def _identity(self) -> str:
+        return str(sorted(self.spec.items()))
+
     def take(self, split: str, n: int, *, start: int = 0) -> list[Task]:
         """Items ``start .. start+n-1`` of a split; see ``TaskSource.take``."""
         items = self._items.setdefault(split, [])
@@ -157,7 +162,7 @@ class Family(Generic[Config]):
         return items[start : start + n]
 
     def _try(self, split: str, index: int, position: int) -> Task | None:
-        rng = stream("task", self.name, str(sorted(self.spec.items())), split, index).generator()
+        rng = stream("task", self.name, self._identity, split, index).generator()
         item = self.draw(rng)
         if item is None:
             return None
