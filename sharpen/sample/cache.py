@@ -32,6 +32,8 @@ SEATS = 8
 """Rows that read one tile together at most."""
 LEAST = 4
 """Queries of a tile at least; see above."""
+PATIENCE = 8
+"""Readings of a shelf that cost as much as a change of its width."""
 BLOCK = 32
 """Matrices that move at once where the width changes."""
 SHARED = 64
@@ -78,6 +80,7 @@ class Shelf:
     def __init__(self, places: int, heads: int, length: int, size: int) -> None:
         self._heads, self._stretch = heads, places * heads * SPLIT
         self._widths = [0] * -(-length // SPLIT)
+        self._excess = 0
         # zeros, as masked positions are multiplied by 0, which NaN would survive; numpy's cost nothing
         # until they are touched
         shape = (len(self._widths) * self._stretch, size)
@@ -88,6 +91,18 @@ class Shelf:
         """Positions of each matrix that have a place now."""
         return sum(self._widths)
 
+    def fit(self, width: int, used: int) -> int:
+        """Let matrices be at least so wide, and say how wide they are.
+
+        They get narrower only when reading them too wide has cost as much as moving them does: the longest
+        row often ends just before another one is as long.
+        """
+        self._excess = self._excess + self.width - width if width < self.width else 0
+        if width > self.width or self._excess > PATIENCE * self.width:
+            self.lay(width, used)
+            self._excess = 0
+        return self.width
+
     def lay(self, width: int, used: int) -> None:
         """Let matrices be so wide. What the first ``used`` places hold stays, as far as it fits."""
         for i, have in enumerate(self._widths):
@@ -96,6 +111,11 @@ class Shelf:
                 for room in (self._keys, self._values):
                     _spread(room[i * self._stretch :], used * self._heads, have, want)
             self._widths[i] = want
+
+    @property
+    def geometry(self) -> tuple[int, ...]:
+        """Shelves of one store that agree in this have the same cells."""
+        return self._heads, *self._widths
 
     def cells(self, places: Tensor, positions: Tensor) -> Tensor:
         """Where positions of places lie, ``(n, heads, T)`` for ``places`` ``(n,)`` and ``positions``
@@ -112,12 +132,11 @@ class Shelf:
             # by numpy: torch's index_copy_ takes five times as long
             room.numpy()[where] = given.flatten(0, 2).numpy()
 
-    def move(self, source: int, target: int, length: int) -> None:
-        """Copy the first ``length`` positions of one place to another."""
-        places, positions = torch.tensor([source, target]), torch.arange(length).expand(2, -1)
-        given, where = self.cells(places, positions).flatten(1).numpy()
+    def move(self, given: Tensor, where: Tensor) -> None:
+        """Copy what these cells hold to others."""
+        source, target = given.flatten().numpy(), where.flatten().numpy()
         for room in (self._keys.numpy(), self._values.numpy()):
-            room[where] = room[given]
+            room[target] = room[source]
 
     def read(self, n: int) -> list[tuple[Tensor, Tensor]]:
         """Keys and values of the first ``n`` places by stretch, ``(n * heads, positions, D)`` each."""
@@ -159,17 +178,26 @@ class Store:
         hold something, these among them. Padding comes along: it is finite, and masked until something is
         written over it."""
         given, places = (torch.tensor(x) for x in zip(*pairs, strict=True))
+        cells: dict[tuple[int, ...], Tensor] = {}
         for index, k in source.keys.items():
             shelf = self.shelf(index, k)
             width = min(k.shape[2], self._length)
             shelf.lay(max(shelf.width, width), used)
-            cells = shelf.cells(places, torch.arange(width).expand(len(places), -1))
-            shelf.write(cells, k[given, :, :width], source.values[index][given, :, :width])
+            if shelf.geometry not in cells:
+                cells[shelf.geometry] = shelf.cells(places, torch.arange(width).expand(len(places), -1))
+            shelf.write(
+                cells[shelf.geometry], k[given, :, :width], source.values[index][given, :, :width]
+            )
 
-    def move(self, source: int, target: int, length: int) -> None:
-        """Copy the first ``length`` positions of one place to another."""
+    def move(self, sources: Sequence[int], targets: Sequence[int], length: int) -> None:
+        """Copy the first ``length`` positions of places to others, none of which is a source."""
+        cells: dict[tuple[int, ...], tuple[Tensor, Tensor]] = {}
+        positions = torch.arange(length).expand(len(sources), -1)
         for shelf in self.shelves.values():
-            shelf.move(source, target, length)
+            if shelf.geometry not in cells:
+                given, where = (shelf.cells(torch.tensor(p), positions) for p in (sources, targets))
+                cells[shelf.geometry] = given, where
+            shelf.move(*cells[shelf.geometry])
 
 
 class Cache:
@@ -219,10 +247,11 @@ class Cache:
         for source, pairs in tiles.items():
             self.prompts.insert(source, pairs, len(self._on))
 
-    def move(self, source: int, target: int, length: int) -> None:
-        """A row of ``length`` cached tokens takes another slot."""
-        self.own.move(source, target, length - int(self.begun[source]))
-        self.tile[target], self.begun[target] = self.tile[source], self.begun[source]
+    def move(self, sources: Sequence[int], targets: Sequence[int], lengths: NDArray[np.int64]) -> None:
+        """Rows of so many cached tokens take other slots, none of which is a source."""
+        given, where = list(sources), list(targets)
+        self.own.move(given, where, int((lengths - self.begun[given]).max()))
+        self.tile[where], self.begun[where] = self.tile[given], self.begun[given]
 
     def compact(self, alive: NDArray[np.bool_]) -> None:
         """Let the last tiles fill the places of those that no row reads any more."""
@@ -232,7 +261,7 @@ class Cache:
         for hole in np.flatnonzero(~read[:used]).tolist():
             last = int(np.flatnonzero(read)[-1])
             rows = (self.tile == last) & alive
-            self.prompts.move(last, hole, int(self.begun[rows].max()))
+            self.prompts.move([last], [hole], int(self.begun[rows].max()))
             self.tile[rows] = hole
             self._on[hole] = self._on[last]
             read[hole], read[last] = True, False
@@ -270,7 +299,7 @@ class Decode:
         self._seat, self._most = torch.from_numpy(seat), int(seat.max()) + 1
         self._with, self._without = torch.from_numpy(rows), torch.from_numpy(np.flatnonzero(begun == 0))
         self._seated: dict[int, Tensor] = {}
-        self._cells: dict[tuple[int, int], Tensor] = {}
+        self._cells: dict[tuple[int, ...], Tensor] = {}
         self._masks: dict[tuple[int | None, int, int], Tensor] = {}
 
     def attend(self, layer: Layer, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
@@ -278,14 +307,15 @@ class Decode:
         n, heads, size = len(q), k.shape[1], q.shape[3]
         group = q.shape[1] // heads
         before, own = self._widths(group, size)
-        rows = self._laid(layer.index, k, v, own).read(n)
+        shelf = self._laid(layer.index, k, v, own)
+        rows, own = shelf.read(n), shelf.width
         # one matrix a row and key head, so that the heads that share it read it once
         q = (q * layer.scale).view(n, heads, group, size)
         scores = _scores(q.view(n * heads, group, size), rows).view(n, heads, group, own)
         prompts = []
         if before:
             shelf = self._cache.prompts.shelf(layer.index, k)
-            shelf.lay(before, self._tiles)
+            before = shelf.fit(before, self._tiles)
             prompts = shelf.read(self._tiles)
             scores = torch.cat([self._back(_scores(self._tiled(q), prompts), heads, group), scores], -1)
         if layer.softcap is not None:
@@ -301,12 +331,12 @@ class Decode:
         return out.reshape(n, 1, -1, size)
 
     def _laid(self, index: int, k: Tensor, v: Tensor, own: int) -> Shelf:
-        """The rows' shelf of a layer, as wide as it is read and with the new keys and values in it."""
+        """The rows' shelf of a layer, at least so wide and with the new keys and values in it."""
         shelf = self._cache.own.shelf(index, k)
-        shelf.lay(own, len(k))
-        if (k.shape[1], own) not in self._cells:
-            self._cells[k.shape[1], own] = shelf.cells(self._rows, self._own[:, None])
-        shelf.write(self._cells[k.shape[1], own], k, v)
+        shelf.fit(own, len(k))
+        if shelf.geometry not in self._cells:
+            self._cells[shelf.geometry] = shelf.cells(self._rows, self._own[:, None])
+        shelf.write(self._cells[shelf.geometry], k, v)
         return shelf
 
     def _widths(self, group: int, size: int) -> tuple[int, int]:

@@ -238,8 +238,9 @@ class _Loop:
                 if waiting and (engine.refill or not rows.used):
                     _admit(waiting, rows, cache, prompts)
                 if engine.compact:
-                    for source, target in rows.compact():
-                        cache.move(source, target, int(rows.length[target]))
+                    left, taken = rows.compact()
+                    if taken:
+                        cache.move(left, taken, rows.length[taken])
                     cache.compact(rows.alive)
                 self.fill.rows += int(rows.alive.sum())
                 self.fill.seats += self._seats

@@ -102,25 +102,30 @@ class Rows:
             self._history.counts[slot] = 0
         self.used = max(self.used, slot + 1)
 
-    def compact(self) -> list[tuple[int, int]]:
-        """Let the last rows fill the holes; gives the moves made, as (from, to)."""
+    def compact(self) -> tuple[list[int], list[int]]:
+        """Let the last rows fill holes, where the step computes fewer rows then; gives the slots that were
+        left and, in the same order, those that were taken."""
         alive = np.flatnonzero(self.request >= 0)
-        holes = np.flatnonzero(self.request[: len(alive)] < 0)
-        moves = list(zip(alive[len(alive) - len(holes) :].tolist(), holes.tolist(), strict=True))
-        for source, target in moves:
+        self.used = int(alive[-1]) + 1 if len(alive) else 0
+        enough = -(-len(alive) // 8) * 8
+        sources = alive[alive >= enough]
+        if len(sources):
+            targets = np.flatnonzero(self.request[:enough] < 0)[: len(sources)]
             for array in (self.request, self.length, self.last, self._count, self._limit, self._ends):
-                array[target] = array[source]
+                array[targets] = array[sources]
             for array in (self._law, self._uniforms, self._ids, *self._numbers.values()):
-                array[target] = array[source]
-            self._kept[target] = self._kept[source]
-            if source in self._watches:
-                self._watches[target] = self._watches.pop(source)
+                array[targets] = array[sources]
             if self._history is not None:
-                self._history.seen[target] = self._history.seen[source]
-                self._history.counts[target] = self._history.counts[source]
-            self._clear(source)
-        self.used = len(alive)
-        return moves
+                self._history.seen[targets] = self._history.seen[sources]
+                self._history.counts[targets] = self._history.counts[sources]
+            for source, target in zip(sources.tolist(), targets.tolist(), strict=True):
+                self._kept[target] = self._kept[source]
+                if source in self._watches:
+                    self._watches[target] = self._watches.pop(source)
+                self._clear(source)
+            self.used = int(np.flatnonzero(self.request >= 0)[-1]) + 1
+            return sources.tolist(), targets.tolist()
+        return [], []
 
     def advance(
         self, logits: Tensor, version: str, rows: NDArray[np.int64] | None = None
@@ -155,16 +160,20 @@ class Rows:
 
     def _draw(self, logits: Tensor, chosen: np.ndarray, law: SamplingLaw) -> Drawn:
         """Sample the chosen rows, in a batch padded to a multiple of 8 so that no kernel sees a lone one."""
-        n = len(chosen)
-        rows = np.arange(len(logits)) if n == self.used else np.resize(chosen, -(-n // 8) * 8)
+        rows = np.resize(chosen, -(-len(chosen) // 8) * 8)
+        # holes are drawn too where this makes no more rows: a copy of the logits would cost more
+        whole = len(rows) == len(logits) and len(chosen) == self.alive.sum()
+        if whole:
+            rows = np.arange(len(logits))
         where = torch.from_numpy(rows)
         history = None
         if law.penalises and self._history is not None:
             history = History(self._history.seen[where], self._history.counts[where])
         uniforms = self._uniforms[rows, np.minimum(self._count[rows], self._uniforms.shape[1] - 1)]
-        drawn = draw(logits if n == self.used else logits[where], law, uniforms, history)
-        numbers = {name: getattr(drawn, name)[:n] for name in _NUMBERS}
-        return Drawn(drawn.ids[:n], **numbers, kept=drawn.kept and drawn.kept[:n])
+        drawn = draw(logits if whole else logits[where], law, uniforms, history)
+        mine = chosen if whole else np.arange(len(chosen))
+        numbers = {name: getattr(drawn, name)[mine] for name in _NUMBERS}
+        return Drawn(drawn.ids[mine], **numbers, kept=drawn.kept and [drawn.kept[i] for i in mine])
 
     def _finished(self, rows: np.ndarray, ids: np.ndarray) -> Iterator[tuple[int, Completion]]:
         ended = self._is_end[self._ends[rows], ids[rows]]

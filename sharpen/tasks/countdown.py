@@ -117,11 +117,13 @@ class Countdown(Family[CountdownConfig]):
 
 def _moves(a: Node, b: Node) -> list[Node]:
     """Every way to join two values into a whole number of at least 0."""
+    m, n = a.number, b.number
     moves = [Node("+", a, b), Node("*", a, b)]
-    moves.append(Node("-", a, b) if a.number >= b.number else Node("-", b, a))
-    for x, y in ((a, b), (b, a)):
-        if y.number > 1 and x.number % y.number == 0 and x.number > 0:
-            moves.append(Node("/", x, y))
+    moves.append(Node("-", a, b) if m >= n else Node("-", b, a))
+    if n > 1 and m > 0 and m % n == 0:
+        moves.append(Node("/", a, b))
+    if m > 1 and n > 0 and n % m == 0:
+        moves.append(Node("/", b, a))
     return moves
 
 

@@ -45,7 +45,8 @@ def test_a_shelf_holds_what_was_written_at_any_width(todo):
             shelf.write(shelf.cells(torch.tensor([a]), torch.tensor([[b]])), told, -told)
             expected[a, b] = told[0, :, 0].numpy()
         elif a != b:
-            shelf.move(a, b, width)
+            places = torch.tensor([[a], [b]])
+            shelf.move(*(shelf.cells(p, torch.arange(width)[None]) for p in places))
             held = {p: v for (place, p), v in expected.items() if place == a}
             expected = {at: v for at, v in expected.items() if at[0] != b} | {
                 (b, p): v for p, v in held.items()
