@@ -185,9 +185,7 @@ class Store:
             shelf.lay(max(shelf.width, width), used)
             if shelf.geometry not in cells:
                 cells[shelf.geometry] = shelf.cells(places, torch.arange(width).expand(len(places), -1))
-            shelf.write(
-                cells[shelf.geometry], k[given, :, :width], source.values[index][given, :, :width]
-            )
+            shelf.write(cells[shelf.geometry], k[given, :, :width], source.values[index][given, :, :width])
 
     def move(self, sources: Sequence[int], targets: Sequence[int], length: int) -> None:
         """Copy the first ``length`` positions of places to others, none of which is a source."""

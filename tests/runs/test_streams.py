@@ -54,6 +54,13 @@ def test_draws_are_the_same_in_another_process_and_for_ever():
     assert stream(7, "sample", 3).generator().integers(0, 1000, 3).tolist() == DRAWS
 
 
+@given(paths)
+def test_a_generator_is_philox_with_the_streams_key(path):
+    made, meant = stream(*path).generator(), np.random.Generator(np.random.Philox(key=stream(*path).key))
+    assert repr(made.bit_generator.state) == repr(meant.bit_generator.state)
+    assert made.random(5).tolist() == meant.random(5).tolist()
+
+
 def test_neighbouring_streams_are_unrelated():
     draws = np.array([stream(0, "sample", i).generator().random(64) for i in range(64)])
     off_diagonal = np.corrcoef(draws)[~np.eye(64, dtype=bool)]
