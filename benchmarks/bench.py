@@ -101,7 +101,7 @@ def measured(workload: Workload, *, smoke: bool, repeats: int, threads: int, our
                     processes[home.name] = stack.enter_context(Resident(home, threads=threads))
                 run = processes[home.name].run({**given, **side.settings})
             runs[k][side.name] = run
-            told = f"{rate(run):12,.1f} {run['unit']}/s"
+            told = f"{shown(rate(run)):>12} {run['unit']}/s"
             print(f"{workload.key:>5} {k + 1}/{repeats}  {side.name:<28}{told}  "
                   f"({time.perf_counter() - begun:.0f} s in all)", flush=True)  # fmt: skip
             if len(runs[k]) == len(sides):
@@ -185,7 +185,7 @@ def tell(workload: Workload, found: Json) -> None:
     for name in runs[0]:
         own = [r[name] for r in runs]
         at = summary([rate(r) for r in own])
-        line = f"{workload.key:>5} {name:<28}{at.median:12,.1f} ({at.low:,.1f} to {at.high:,.1f})"
+        line = f"{workload.key:>5} {name:<28}{shown(at.median):>12} ({shown(at.low)} to {shown(at.high)})"
         if name != OURS:
             times = summary(ratios([r[OURS] for r in runs], own))
             target = workload.targets.get(name)
