@@ -6,7 +6,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sharpen.sample.cache import SPLIT, Shelf
+from sharpen.sample.cache import PATIENCE, SPLIT, Shelf, Store
 
 PLACES, HEADS, SIZE, LENGTH = 5, 2, 3, 2 * SPLIT + 40
 
@@ -78,3 +78,31 @@ def test_places_that_are_not_in_use_may_lose_what_they_held():
     keys, _ = read(shelf)
     assert (keys[1, :, 3] == 1).all()
     assert np.isfinite(keys).all()
+
+
+def test_a_shelf_gets_wider_at_once_and_narrower_only_where_that_pays():
+    shelf = Shelf(PLACES, HEADS, LENGTH, SIZE)
+    assert [shelf.fit(width, PLACES) for width in (16, 64, 64)] == [16, 64, 64]
+    patient = PATIENCE * 64 // (64 - 16)
+    assert [shelf.fit(16, PLACES) for _ in range(patient)] == [64] * patient
+    assert shelf.fit(64, PLACES) == 64  # what was too wide was needed again: counted anew
+    assert [shelf.fit(16, PLACES) for _ in range(patient + 1)] == [64] * patient + [16]
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.permutations(range(PLACES)), st.integers(1, PLACES // 2), st.integers(0, SPLIT + 20))
+def test_many_places_move_at_once_in_every_layer(places, n, length):
+    store, width = Store(PLACES, LENGTH), SPLIT + 32
+    for layer in (0, 1):
+        shelf = store.shelf(layer, torch.zeros(1, HEADS, 1, SIZE))
+        shelf.lay(width, PLACES)
+        told = torch.randn(PLACES, HEADS, width, SIZE, generator=torch.Generator().manual_seed(layer))
+        shelf.write(shelf.cells(torch.arange(PLACES), torch.arange(width).expand(PLACES, -1)), told, -told)
+    before = [read(store.shelves[layer])[0].copy() for layer in (0, 1)]
+    sources, targets = places[:n], places[n : 2 * n]
+    store.move(sources, targets, length)
+    for layer, want in enumerate(before):
+        want[targets, :, :length] = want[sources, :, :length]
+        keys, values = read(store.shelves[layer])
+        np.testing.assert_array_equal(keys, want)
+        np.testing.assert_array_equal(values, -want)
