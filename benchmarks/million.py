@@ -119,6 +119,9 @@ def main(job: Job) -> dict[str, Any]:
     verbs = job["what"] in ("write", "replay")
     if verbs:
         import sharpen.verbs.run  # noqa: F401
+        from sharpen.runs.process import settle
+
+        settle()  # as the command does
     clock = Clock()
     if verbs:
         found: dict[str, Any] = performed(job, fresh=job["what"] == "write")

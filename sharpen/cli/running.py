@@ -182,7 +182,9 @@ def perform(job: Job, args: Namespace) -> int:
 def _execute(job: Job, progress: Progress) -> dict[str, Any]:
     # torch comes in here, after the thread count is set
     from sharpen.recipes.execute import execute
+    from sharpen.runs.process import settle
 
+    settle()
     return execute(
         job.recipe,
         job.config,

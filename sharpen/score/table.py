@@ -6,7 +6,9 @@ run over the sampled tokens of all spans, one after the other; ``tokens`` runs o
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+import operator
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -260,21 +262,37 @@ def verdicts_to_table(keys: Sequence[str], verdicts: Sequence[Verdict]) -> pa.Ta
 
 def table_to_verdicts(table: pa.Table) -> list[tuple[str, Verdict]]:
     """Episode keys and verdicts, in the table's order."""
-    return [
-        (
-            row["key"],
-            Verdict(
-                score=row["score"],
-                status=Status(row["status"]),
-                by=row["by"],
-                on=row["on"],
-                detail=row["detail"],
-                parts=dict(row["parts"]),
-                steps=tuple(row["steps"]),
-            ),
-        )
-        for row in table.to_pylist()
-    ]
+    keys, scores, states, by, on, details = (
+        _plain(table[name]) for name in ("key", "score", "status", "by", "on", "detail")
+    )
+    # by column: a million rows as dictionaries would take most of a replay
+    known = {state: Status(state) for state in set(states)}
+    judged = map(known.__getitem__, states)
+    verdicts = map(Verdict, scores, judged, by, on, details, _parts(table), _steps(table))
+    return list(zip(keys, verdicts, strict=True))
+
+
+def _plain(column: pa.ChunkedArray) -> list[Any]:
+    """A column of numbers or texts, as Python has them."""
+    return column.to_numpy().tolist()
+
+
+def _parts(table: pa.Table) -> list[dict[str, float]]:
+    if not len(table):
+        return []
+    array = _list_array(table["parts"])
+    names, values = array.keys.to_pylist(), array.items.to_numpy().tolist()
+    none: dict[str, float] = {}
+    ends = pairwise(array.offsets.to_numpy().tolist())
+    return [dict(zip(names[a:b], values[a:b], strict=True)) if a < b else none for a, b in ends]
+
+
+def _steps(table: pa.Table) -> list[tuple[float, ...]]:
+    if not len(table):
+        return []
+    array = _list_array(table["steps"])
+    values = array.values.to_numpy().tolist()
+    return [tuple(values[a:b]) for a, b in pairwise(array.offsets.to_numpy().tolist())]
 
 
 # lazy units -----------------------------------------------------------------------------------
@@ -296,9 +314,13 @@ def table_unit(tasks: Sequence[Task], episodes: Load, verdicts: Callable[[], pa.
         return None if verdicts is None else dict(table_to_verdicts(verdicts()))
 
     def columns() -> list[Columns]:
-        rows = _by_task(episodes(LIGHT).to_pylist(), order, lambda r: r["task_id"], lambda r: r["sample"])
+        table = episodes(LIGHT)
+        column = {name: _plain(table[name]) for name in LIGHT}
+        known_ends = {finish: Finish(finish) for finish in set(column["finish"])}
+        column["finish"] = [known_ends[finish] for finish in column["finish"]]
+        rows = _by_task(range(len(table)), order, column["task_id"].__getitem__, column["sample"].__getitem__)
         known = judged()
-        return [_columns(task, rows[i], known) for i, task in enumerate(tasks)]
+        return [_columns(task, column, rows[i], known) for i, task in enumerate(tasks)]
 
     def groups() -> list[Group]:
         whole = table_to_episodes(episodes(None))
@@ -335,15 +357,21 @@ def _verdicts(known: dict[str, Verdict] | None, keys: list[str]) -> tuple[Verdic
     return tuple(known[k] for k in keys)
 
 
-def _columns(task: Task, rows: list[dict[str, Any]], known: dict[str, Verdict] | None) -> Columns:
-    keys = [r["key"] for r in rows]
+def _columns(
+    task: Task, column: Mapping[str, list[Any]], rows: Sequence[int], known: dict[str, Verdict] | None
+) -> Columns:
+    """What the light columns say of a task, whose rows are these."""
+    keys, prefill, text, finish, lengths, entropy, certainty = (
+        [column[name][row] for row in rows]
+        for name in ("key", "prefill", "text", "finish", "n_sampled", "mean_entropy", "mean_certainty")
+    )
     return Columns(
         task=task,
         keys=tuple(keys),
-        texts=tuple(r["prefill"] + r["text"] for r in rows),
-        finish=tuple(Finish(r["finish"]) for r in rows),
-        lengths=np.array([r["n_sampled"] for r in rows], dtype=np.int64),
-        entropy=np.array([r["mean_entropy"] for r in rows], dtype=np.float64),
-        certainty=np.array([r["mean_certainty"] for r in rows], dtype=np.float64),
+        texts=tuple(map(operator.add, prefill, text)),
+        finish=tuple(finish),
+        lengths=np.array(lengths, dtype=np.int64),
+        entropy=np.array(entropy, dtype=np.float64),
+        certainty=np.array(certainty, dtype=np.float64),
         verdicts=_verdicts(known, keys),
     )

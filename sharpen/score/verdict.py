@@ -28,7 +28,10 @@ class Status(StrEnum):
     @property
     def unknown(self) -> bool:
         """True where the verifier, not the answer, is why there is no score."""
-        return self in (Status.TIMEOUT, Status.CRASH, Status.BAD_GOLD, Status.ABSTAIN)
+        return self in _UNKNOWN
+
+
+_UNKNOWN = frozenset((Status.TIMEOUT, Status.CRASH, Status.BAD_GOLD, Status.ABSTAIN))
 
 
 @dataclass(frozen=True, slots=True)
