@@ -283,18 +283,26 @@ def startup(found: Json) -> str:
 
 
 def ledger(found: Json) -> str:
-    """Where a default run's time goes."""
-    runs = [r[OURS] for r in found["repeats"]]
-    verbs = sorted({v for r in runs for v in r["ledger"]}, key=lambda v: -runs[0]["ledger"].get(v, 0.0))
-    rows = []
-    for verb in verbs:
-        spent = [r["ledger"].get(verb, 0.0) for r in runs]
-        share = summary([100 * s / r["seconds"] for s, r in zip(spent, runs, strict=True)])
-        rows.append([verb, span(summary(spent), 1), span(share, 1)])
-    rest = [r["seconds"] - sum(r["ledger"].values()) for r in runs]
-    share = summary([100 * s / r["seconds"] for s, r in zip(rest, runs, strict=True)])
-    rows.append(["start, imports, the rest", span(summary(rest), 1), span(share, 1)])
-    return markdown(["", "seconds", "share, %"], rows)
+    """Where a default run's time goes, on each side."""
+    sides = [side for side, run in found["repeats"][0].items() if "ledger" in run]
+    runs = {side: [r[side] for r in found["repeats"]] for side in sides}
+    first = [runs[side][0]["ledger"] for side in sides]
+    verbs = sorted({v for told in first for v in told}, key=lambda v: -max(t.get(v, 0.0) for t in first))
+    spent = {
+        side: {v: [r["ledger"].get(v, 0.0) for r in runs[side]] for v in verbs}
+        | {"start, imports, the rest": [r["seconds"] - sum(r["ledger"].values()) for r in runs[side]]}
+        for side in sides
+    }
+    shares = {
+        v: [100 * s / r["seconds"] for s, r in zip(x, runs[OURS], strict=True)]
+        for v, x in spent[OURS].items()
+    }
+    rows = [
+        [verb, *(span(summary(spent[side][verb]), 1) for side in sides), span(summary(share), 1)]
+        for verb, share in shares.items()
+    ]
+    heads = [f"{'ours' if side == OURS else side}, seconds" for side in sides]
+    return markdown(["", *heads, "of ours, %"], rows)
 
 
 def tuning() -> str:

@@ -6,8 +6,11 @@ would without it: no journal, nothing stored, no signals. Settings: ``batch`` se
 ``cache`` of ``generate``, ``pack`` tokens of a packed row (0: padded batches).
 """
 
+import contextlib
 import math
 import random
+import time
+from collections.abc import Iterator
 from typing import Any
 
 import generate
@@ -55,27 +58,52 @@ class Script:
         self.optimizer = torch.optim.AdamW(weights, lr=1.0, weight_decay=0.0)
         self.updates = 0
         self.done = {"runs": 1, "answers": 0, "tokens": 0, "updates": 0, "rows": 0}
+        self.spent: dict[str, float] = {}
+        self.where = ""
+
+    @contextlib.contextmanager
+    def timed(self, part: str) -> Iterator[None]:
+        """Adds the seconds inside to a part of the ledger."""
+        begun, name = time.perf_counter(), part + self.where
+        yield
+        self.spent[name] = self.spent.get(name, 0.0) + time.perf_counter() - begun
 
     # sampling ---------------------------------------------------------------------------------
     @torch.inference_mode()
     def answers(self, tasks: list[Any], n: int, temperature: float) -> list[Answer]:
         """``n`` answers to each question, the adapter merged while sampling."""
+        with self.timed("sample"):
+            given, sampled = self._sampled(tasks, n, temperature)
+        with self.timed("score"):
+            texts = [
+                self.tokenizer.decode(self._body(ids), clean_up_tokenization_spaces=False) for ids in sampled
+            ]
+            found = [
+                Answer(*g, ids, text, self.source) for g, ids, text in zip(given, sampled, texts, strict=True)
+            ]
+        self.done["answers"] += len(found)
+        self.done["tokens"] += sum(len(a.ids) for a in found)
+        return found
+
+    def _body(self, ids: list[int]) -> list[int]:
+        return ids[:-1] if ids and ids[-1] in self.ends else ids
+
+    def _sampled(
+        self, tasks: list[Any], n: int, temperature: float
+    ) -> tuple[list[tuple[Any, list[int]]], list[list[int]]]:
+        """Each question with its prompt, ``n`` times, and the ids sampled for it."""
         self.model.merge_adapter()
         self.model.eval()
         given = [(t, self.tokenizer(t.prompt)["input_ids"]) for t in tasks for _ in range(n)]
         order = sorted(range(len(given)), key=lambda i: len(given[i][1]))
-        found: list[Any] = [None] * len(given)
+        sampled: list[list[int]] = [[]] * len(given)
         size = self.job["batch"]
         for at in range(0, len(order), size):
             part = order[at : at + size]
             for i, ids in zip(part, self._batch([given[i][1] for i in part], temperature), strict=True):
-                body = ids[:-1] if ids and ids[-1] in self.ends else ids
-                text = self.tokenizer.decode(body, clean_up_tokenization_spaces=False)
-                found[i] = Answer(*given[i], ids, text, self.source)
+                sampled[i] = ids
         self.model.unmerge_adapter()
-        self.done["answers"] += len(found)
-        self.done["tokens"] += sum(len(a.ids) for a in found)
-        return found
+        return given, sampled
 
     def _batch(self, prompts: list[list[int]], temperature: float) -> list[list[int]]:
         pad, width = self.tokenizer.pad_token_id, max(map(len, prompts))
@@ -96,12 +124,13 @@ class Script:
     # the recipe -------------------------------------------------------------------------------
     def judge(self, answers: list[Answer]) -> list[Answer]:
         """Correctness plus the noisy step check."""
-        for a in answers:
-            steps = self.source.steps(a.task, a.text)
-            valid = 1.0 if steps and all(steps) else -1.0
-            valid = -valid if self.random.random() < self.config["flip"] else valid
-            noisy = min(max(valid + self.random.gauss(0.0, self.config["noise"]), -1.0), 1.0)
-            a.reward = float(a.correct) + (noisy if a.ids[-1] in self.ends else -1.0)
+        with self.timed("score"):
+            for a in answers:
+                steps = self.source.steps(a.task, a.text)
+                valid = 1.0 if steps and all(steps) else -1.0
+                valid = -valid if self.random.random() < self.config["flip"] else valid
+                noisy = min(max(valid + self.random.gauss(0.0, self.config["noise"]), -1.0), 1.0)
+                a.reward = float(a.correct) + (noisy if a.ids[-1] in self.ends else -1.0)
         return answers
 
     def chosen(self, answers: list[Answer], threshold: float, queries: int) -> list[Answer]:
@@ -140,9 +169,11 @@ class Script:
 
     def exam(self, tasks: list[Any]) -> float:
         """Greedy accuracy; some questions are also answered at temperature 1."""
+        self.where = " (held out)"
         greedy = self.answers(tasks, 1, 0.0)
         some = tasks[: min(self.config["held_out"], self.config["held_out_sampled"])]
         self.answers(some, self.config["held_out_samples"], 1.0)
+        self.where = ""
         return sum(a.correct for a in greedy) / len(greedy)
 
     # learning ---------------------------------------------------------------------------------
@@ -233,11 +264,13 @@ def main(job: dict[str, Any]) -> dict[str, Any]:
         drawn = script.judge(script.answers(asked, config["samples"], temperature))
         rows = script.chosen(drawn, threshold, len(asked))
         if rows:
-            script.learn(rows)
+            with script.timed("learn"):
+                script.learn(rows)
         scores.append(script.exam(held_out))
     assert all(math.isfinite(s) for s in scores)
     work = {**script.done, "base": scores[0], "final": scores[-1]}
-    return {**side.since_start(), "unit": "runs", "work": work}
+    ledger = {part: round(seconds, 3) for part, seconds in script.spent.items()}
+    return {**side.since_start(), "unit": "runs", "work": work, "ledger": ledger}
 
 
 if __name__ == "__main__":

@@ -132,9 +132,13 @@ def test_every_kind_of_table_can_be_written(results):
     results("startup", commands={"sharpen --help": [0.2, 0.25]}, limits={"sharpen --help": 0.3})
     assert body(speed_tables.region("startup"))[2][-1] == "yes"
     ours = run(1.0, seconds=10.0, unit="runs", work={"runs": 1}, ledger={"sample": 6.0, "learn": 2.0})
-    results("W6", title="run", targets={}, settings={}, repeats=[{OURS: ours, "script": ours}])
+    script = run(1.0, seconds=20.0, unit="runs", work={"runs": 1}, ledger={"sample": 15.0})
+    results("W6", title="run", targets={}, settings={}, repeats=[{OURS: ours, "script": script}])
     rows = body(speed_tables.region("ledger"))
-    assert [rows[2][0], rows[-1][1]] == ["sample", "2.0 (2.0 to 2.0)"]
+    assert rows[0] == ["", "ours, seconds", "script, seconds", "of ours, %"]
+    assert rows[2] == ["sample", "6.0 (6.0 to 6.0)", "15.0 (15.0 to 15.0)", "60.0 (60.0 to 60.0)"]
+    assert [row[0] for row in rows[3:]] == ["learn", "start, imports, the rest"]
+    assert rows[-1][1:3] == ["2.0 (2.0 to 2.0)", "5.0 (5.0 to 5.0)"]
     parts = run(1.0, parts={"sample": 3.0, "learn": 1.0})
     results("W2", title="grpo", targets={}, settings={}, repeats=[{OURS: parts, "trl": run(1.0)}])
     assert body(speed_tables.region("grpo-parts"))[2] == ["sample", "75.0 (75.0 to 75.0)"]
