@@ -98,7 +98,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     if not args.smoke:
         from bench import head
 
-        kept = {**head("python benchmarks/soak.py", threads, busy), **found, **told}
+        kept = {**head("python benchmarks/soak.py", threads, busy), **found, "readings": told}
         RESULT.write_text(json.dumps(kept) + "\n", "utf-8")
     return 0 if args.smoke or (found["flat"] and found["constant"]) else 1
 

@@ -29,6 +29,5 @@ def settle() -> None:
     of them to find the few of the run that can go.
     """
     if not gc.get_freeze_count():
-        gc.collect()
         gc.freeze()
         atexit.register(gc.unfreeze)  # else libraries that count their objects at the end report a leak

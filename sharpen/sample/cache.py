@@ -245,11 +245,10 @@ class Cache:
         for source, pairs in tiles.items():
             self.prompts.insert(source, pairs, len(self._on))
 
-    def move(self, sources: Sequence[int], targets: Sequence[int], lengths: NDArray[np.int64]) -> None:
+    def move(self, sources: list[int], targets: list[int], lengths: NDArray[np.int64]) -> None:
         """Rows of so many cached tokens take other slots, none of which is a source."""
-        given, where = list(sources), list(targets)
-        self.own.move(given, where, int((lengths - self.begun[given]).max()))
-        self.tile[where], self.begun[where] = self.tile[given], self.begun[given]
+        self.own.move(sources, targets, int((lengths - self.begun[sources]).max()))
+        self.tile[targets], self.begun[targets] = self.tile[sources], self.begun[sources]
 
     def compact(self, alive: NDArray[np.bool_]) -> None:
         """Let the last tiles fill the places of those that no row reads any more."""

@@ -106,11 +106,10 @@ class Rows:
         """Let the last rows fill holes, where the step computes fewer rows then; gives the slots that were
         left and, in the same order, those that were taken."""
         alive = np.flatnonzero(self.request >= 0)
-        self.used = int(alive[-1]) + 1 if len(alive) else 0
         enough = -(-len(alive) // 8) * 8
         sources = alive[alive >= enough]
+        targets = np.flatnonzero(self.request[:enough] < 0)[: len(sources)]
         if len(sources):
-            targets = np.flatnonzero(self.request[:enough] < 0)[: len(sources)]
             for array in (self.request, self.length, self.last, self._count, self._limit, self._ends):
                 array[targets] = array[sources]
             for array in (self._law, self._uniforms, self._ids, *self._numbers.values()):
@@ -118,14 +117,13 @@ class Rows:
             if self._history is not None:
                 self._history.seen[targets] = self._history.seen[sources]
                 self._history.counts[targets] = self._history.counts[sources]
-            for source, target in zip(sources.tolist(), targets.tolist(), strict=True):
-                self._kept[target] = self._kept[source]
-                if source in self._watches:
-                    self._watches[target] = self._watches.pop(source)
-                self._clear(source)
-            self.used = int(np.flatnonzero(self.request >= 0)[-1]) + 1
-            return sources.tolist(), targets.tolist()
-        return [], []
+        for source, target in zip(sources.tolist(), targets.tolist(), strict=True):
+            self._kept[target] = self._kept[source]
+            if source in self._watches:
+                self._watches[target] = self._watches.pop(source)
+            self._clear(source)
+        self.used = int(np.flatnonzero(self.request >= 0).max(initial=-1)) + 1
+        return sources.tolist(), targets.tolist()
 
     def advance(
         self, logits: Tensor, version: str, rows: NDArray[np.int64] | None = None

@@ -9,7 +9,7 @@ from __future__ import annotations
 import operator
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from itertools import pairwise
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import pyarrow as pa
@@ -20,6 +20,8 @@ from sharpen.sample.episode import Completion, Episode, Finish, Span
 from sharpen.score.group import Columns, Group, Unit, mean_signal
 from sharpen.score.verdict import Status, Verdict
 from sharpen.tasks.task import Task
+
+Name = TypeVar("Name", Status, Finish)
 
 _SIGNALS = {
     "logprob": "logprobs",
@@ -266,15 +268,19 @@ def table_to_verdicts(table: pa.Table) -> list[tuple[str, Verdict]]:
         _plain(table[name]) for name in ("key", "score", "status", "by", "on", "detail")
     )
     # by column: a million rows as dictionaries would take most of a replay
-    known = {state: Status(state) for state in set(states)}
-    judged = map(known.__getitem__, states)
-    verdicts = map(Verdict, scores, judged, by, on, details, _parts(table), _steps(table))
+    verdicts = map(Verdict, scores, _named(Status, states), by, on, details, _parts(table), _steps(table))
     return list(zip(keys, verdicts, strict=True))
 
 
 def _plain(column: pa.ChunkedArray) -> list[Any]:
     """A column of numbers or texts, as Python has them."""
     return column.to_numpy().tolist()
+
+
+def _named(kind: type[Name], texts: Sequence[str]) -> list[Name]:
+    """What each text names; each is looked up once."""
+    known = {text: kind(text) for text in set(texts)}
+    return [known[text] for text in texts]
 
 
 def _parts(table: pa.Table) -> list[dict[str, float]]:
@@ -316,8 +322,7 @@ def table_unit(tasks: Sequence[Task], episodes: Load, verdicts: Callable[[], pa.
     def columns() -> list[Columns]:
         table = episodes(LIGHT)
         column = {name: _plain(table[name]) for name in LIGHT}
-        known_ends = {finish: Finish(finish) for finish in set(column["finish"])}
-        column["finish"] = [known_ends[finish] for finish in column["finish"]]
+        column["finish"] = _named(Finish, column["finish"])
         rows = _by_task(range(len(table)), order, column["task_id"].__getitem__, column["sample"].__getitem__)
         known = judged()
         return [_columns(task, column, rows[i], known) for i, task in enumerate(tasks)]
