@@ -119,17 +119,16 @@ def _dead(row: Row) -> list[Warned]:
     ]
 
 
+_COLLAPSING = {
+    "length": "samples are {:.3g} tokens long, and were {:.3g} in the first round",
+    "entropy": "the next token has {:.3g} nats of entropy, and had {:.3g} in the first round",
+}
+
+
 def _collapsed(rounds: Sequence[Row], limits: Limits) -> list[Warned]:
-    checks = [
-        ("length", limits.length, "samples are {:.3g} tokens long, and were {:.3g} in the first round"),
-        (
-            "entropy",
-            limits.entropy,
-            "the next token has {:.3g} nats of entropy, and had {:.3g} in the first round",
-        ),
-    ]
     found = []
-    for name, limit, text in checks:
+    for name, text in _COLLAPSING.items():
+        limit: float = getattr(limits, name)
         told = [row[name] for row in rounds if row.get(name) is not None]
         if told and rounds[-1].get(name) is not None and told[-1] < limit * told[0]:
             found.append(Warned(f"{name}_collapse", f"{text.format(told[-1], told[0])}: a collapse?"))
@@ -158,10 +157,17 @@ def _fooled(rounds: Sequence[Row], n: int) -> bool:
     )
 
 
+def _earliest(first: Row, second: Row) -> dict[str, Any]:
+    """In place of two early rounds: of each number that may collapse, the first."""
+    told = {name: first.get(name) for name in _COLLAPSING}
+    return {name: second.get(name) if value is None else value for name, value in told.items()}
+
+
 class Watch:
     """Collects a run's rows and gives each warning when its numbers arrive.
 
-    A pure function of the rows given to it, so a resumed run that replays them warns alike.
+    A pure function of the rows given to it, so a resumed run that replays them warns alike. Of rounds long
+    past it keeps the first numbers only, which is all that ``watch`` reads of them.
     """
 
     def __init__(self, limits: Limits | None = None) -> None:
@@ -171,6 +177,9 @@ class Watch:
     def training(self, row: Row) -> list[str]:
         """The warnings of a new round's ``rollout_metrics``."""
         self._rounds.append({k: v for k, v in row.items() if k != "accuracy_greedy"})
+        if len(self._rounds) > self._limits.rounds + 2:
+            first, second, *last = self._rounds
+            self._rounds = [_earliest(first, second), *last]
         return [w.text for w in watch(self._rounds, self._limits)]
 
     def held_out(self, row: Row) -> list[str]:

@@ -29,10 +29,13 @@ from sharpen.runs.manifest import (
     MANIFEST,
     METRICS,
     SCHEMA,
+    Index,
     Manifest,
+    Span,
     encode_line,
     encode_rows,
     first_difference,
+    line_of,
     metrics_rows,
     plain,
     read_manifest,
@@ -42,6 +45,23 @@ from sharpen.runs.step import CHECKPOINTS, Place, Step, slug_of
 TIMING = "timing.jsonl"
 
 T = TypeVar("T")
+
+
+class _Scope:
+    """An open scope and what was issued in it. Closed scopes need no memory: their name is not given again.
+
+    Attributes:
+        name: of the scope, ``""`` at the top.
+        scopes: names of the scopes opened directly in it.
+        ordinals: steps begun directly in it, by verb.
+        names: their verbs and names.
+    """
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self.scopes: set[str] = set()
+        self.ordinals: Counter[str] = Counter()
+        self.names: set[tuple[str, str]] = set()
 
 
 class Journal:
@@ -60,13 +80,13 @@ class Journal:
         self.open_step: Step | None = None
         self._lock = lock
         self._thread = threading.get_ident()
-        self._manifest = manifest
-        self._records = manifest.steps
-        self._drops = manifest.drops
-        self._scopes: list[str] = []
-        self._seen_scopes: set[tuple[str, ...]] = set()
-        self._ordinals: Counter[tuple[tuple[str, ...], str]] = Counter()
-        self._names: set[tuple[tuple[str, ...], str, str]] = set()
+        self._config = manifest.config
+        self._sum = manifest.sum
+        self._scopes = [_Scope("")]
+        # where lines are, not what they say: a long run's would fill memory, and few are asked for again
+        self._index: Index[Span] = Index()
+        for line, span in zip(manifest.lines, manifest.spans, strict=True):
+            self._index.add(line, span)
         self._lines = Appender(self.folder / MANIFEST, "manifest")
         self._metrics = Appender(self.folder / METRICS, "metrics")
         self._timing = Appender(self.folder / TIMING, "timing")
@@ -166,8 +186,9 @@ class Journal:
         those recorded last. Which steps they touch shows when the recipe is replayed."""
         if (self.folder / CONFIG).read_bytes() != config_toml.encode():
             write_atomic(self.folder / CONFIG, config_toml.encode(), "config")
-        if self._manifest.config != config_toml:
+        if self._config != config_toml:
             self.append({"config": config_toml})
+            self._config = config_toml
 
     def close(self) -> None:
         """Free the run for another writer; may be called twice."""
@@ -186,7 +207,11 @@ class Journal:
     @property
     def path(self) -> str:
         """The open scopes, ``round-0001/balance``; ``""`` at the top."""
-        return "/".join(self._scopes)
+        return "/".join(self._path)
+
+    @property
+    def _path(self) -> tuple[str, ...]:
+        return tuple(scope.name for scope in self._scopes[1:])
 
     @contextlib.contextmanager
     def scope(self, name: str) -> Iterator[None]:
@@ -196,21 +221,21 @@ class Journal:
             SharpenError: for a name used before at this level, or one with ``/`` or ``:``.
         """
         self._check_caller(f"scope {name!r}")
-        depth = len(self._scopes)
-        inner = (*self._scopes, _checked("scope", name))
-        if inner in self._seen_scopes:
+        depth, own = len(self._scopes), _Scope(_checked("scope", name))
+        inner = (*self._path, name)
+        if name in self._scopes[-1].scopes:
             raise SharpenError(f"scope {'/'.join(inner)} was opened before: give each its own name")
-        self._seen_scopes.add(inner)
-        self._scopes.append(name)
+        self._scopes[-1].scopes.add(name)
+        self._scopes.append(own)
         try:
             yield
         except BaseException:
-            if self.open_step is not None and self.open_step.scope[: depth + 1] == inner:
+            if self.open_step is not None and self.open_step.scope[:depth] == inner:
                 self.open_step = None  # a step that failed in here is given up with the scope
             raise
         finally:
             # a generator that was kept alive after a break closes its scope late: others may have gone
-            if tuple(self._scopes[: depth + 1]) == inner:
+            if own in self._scopes:
                 del self._scopes[depth:]
 
     def begin(self, verb: str, inputs: Mapping[str, Any], *, name: str | None = None) -> Step:
@@ -226,15 +251,15 @@ class Journal:
             SharpenError: when called from another thread or inside a running event loop, while another
                 step is unfinished, or for a second step of this verb and name in this scope.
         """
-        scope = tuple(self._scopes)
+        scope = self._scopes[-1]
         name = verb if name is None else name
-        place = Place(scope, _checked("verb", verb), self._ordinals[scope, verb], name)
+        place = Place(self._path, _checked("verb", verb), scope.ordinals[verb], name)
         self._check_caller(place.key)
         if self.open_step is not None:
             raise SharpenError(
                 f"{place.key} began while {self.open_step.key} is unfinished: one step at a time"
             )
-        if not name or (scope, verb, name) in self._names:
+        if not name or (verb, name) in scope.names:
             raise SharpenError(
                 f"{place.key} is named {name!r} like another {verb} step in this scope: their random streams "
                 f"would be one; pass name="
@@ -242,8 +267,8 @@ class Journal:
         given = {key: plain(value, f"{place.key}: inputs.{key}") for key, value in inputs.items()}
         self._refuse_changed(place, given)
         step = Step(self, place, given)
-        self._ordinals[scope, verb] += 1
-        self._names.add((scope, verb, name))
+        scope.ordinals[verb] += 1
+        scope.names.add((verb, name))
         if step.result is None:
             self.open_step = step
         return step
@@ -267,41 +292,43 @@ class Journal:
 
     def record(self, key: str) -> dict[str, Any] | None:
         """The manifest line of a finished step."""
-        return self._records.get(key)
+        span = self._index.steps.get(key)
+        return span and self._read(span)
 
-    def records(self) -> list[dict[str, Any]]:
+    def records(self) -> Iterator[dict[str, Any]]:
         """The manifest lines of all finished steps, in order."""
-        return list(self._records.values())
+        return map(self._read, self._index.steps.values())
 
     def drops(self, key: str) -> dict[str, dict[str, Any]]:
         """The manifest lines of the checkpoints that a step gave up, by tag."""
-        return self._drops.get(key, {})
+        return {tag: self._read(span) for tag, span in self._index.drops.get(key, {}).items()}
+
+    def _read(self, span: Span) -> dict[str, Any]:
+        return line_of(self._lines.read(*span))
 
     def append(self, line: dict[str, JSON]) -> None:
         """Make ``line`` part of the run."""
-        data, own = encode_line(line, self._manifest.sum)
-        self._lines.append(data)
-        self._manifest.sum = own
-        self._manifest.lines.append(line)
-        if "drop" in line or line.get("checkpoints"):
-            self._drops = self._manifest.drops
+        data, own = encode_line(line, self._sum)
+        start = self._lines.append(data)
+        self._sum = own
+        self._index.add(line, Span(start, len(data)))
 
     def finished(self, line: dict[str, Any], seconds: float) -> dict[str, Any]:
         """Record the open step's line, unless it is on record already; returns the line on record."""
         key = line["step"]
-        if key not in self._records:
+        record = self.record(key)
+        if record is None:
             self.append(line)
-            self._records[key] = line
             self._metrics.append(encode_rows(metrics_rows(line)))
         clock = {"key": key, "seconds": round(seconds, 6), "ended": round(time.time(), 3)}
         self._timing.append((json.dumps(clock) + "\n").encode())
         self.open_step = None
-        return self._records[key]
+        return record or line
 
     # --- checks ----------------------------------------------------------------------------------
 
     def _refuse_changed(self, place: Place, given: dict[str, JSON]) -> None:
-        record = self._records.get(place.key)
+        record = self.record(place.key)
         if record is None:
             return
         found = first_difference({"name": record["name"]}, {"name": place.name})

@@ -10,12 +10,13 @@ before it, so a torn, altered, missing or moved line shows.
 from __future__ import annotations
 
 import hashlib
+import itertools
 import json
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any, Generic, NamedTuple, TypeAlias, TypeVar
 
 import numpy as np
 
@@ -27,6 +28,8 @@ METRICS = "metrics.jsonl"
 CONFIG = "config.toml"
 
 JSON: TypeAlias = "bool | int | float | str | list[JSON] | dict[str, JSON] | None"
+
+L = TypeVar("L")
 
 _TAIL = len(',"sum":"0123456789abcdef"}')
 
@@ -122,6 +125,13 @@ def _sum(previous: str, text: str) -> str:
     return hashlib.sha256((previous + text).encode()).hexdigest()[:16]
 
 
+def line_of(text: bytes) -> dict[str, Any]:
+    """A whole line that was found sound before, without its sum."""
+    body = json.loads(text)
+    del body["sum"]
+    return body
+
+
 def _decode_line(line: bytes, previous: str) -> tuple[dict[str, Any], str] | None:
     try:
         text = line.decode("ascii")
@@ -134,9 +144,36 @@ def _decode_line(line: bytes, previous: str) -> tuple[dict[str, Any], str] | Non
         or own != _sum(previous, text[:-_TAIL] + "}")
     ):
         return None
-    body = json.loads(text)
-    del body["sum"]
-    return body, own
+    return line_of(line), own
+
+
+class Span(NamedTuple):
+    """Where in its file a line is, in bytes."""
+
+    start: int
+    size: int
+
+
+class Index(Generic[L]):
+    """What a run's lines say of its steps. ``L`` stands for a line: the line itself, or where it is.
+
+    Attributes:
+        steps: the finished steps by key, in the order in which they finished.
+        drops: the checkpoints given up, by step key, then by tag.
+    """
+
+    def __init__(self) -> None:
+        self.steps: dict[str, L] = {}
+        self.drops: dict[str, dict[str, L]] = {}
+
+    def add(self, line: Mapping[str, Any], standing: L) -> None:
+        """Take in the next line."""
+        if "drop" in line:
+            self.drops.setdefault(line["drop"], {})[line["tag"]] = standing
+        if "step" in line:
+            self.steps[line["step"]] = standing
+            for saved in line["checkpoints"]:  # given up, then saved again before the step finished
+                self.drops.get(line["step"], {}).pop(saved["tag"], None)
 
 
 @dataclass(slots=True)
@@ -146,7 +183,7 @@ class Manifest:
     Attributes:
         folder: the run.
         lines: the whole lines, without their sums; the first is the header line.
-        size: bytes up to the end of the last whole line.
+        ends: bytes up to the end of each whole line, where they were read from a file.
         sum: of the last whole line.
         torn: the last line is unfinished or damaged, so it counts as never written.
         damaged: number (from 1) of a bad line with more behind it, 0 when there is none.
@@ -154,7 +191,7 @@ class Manifest:
 
     folder: Path
     lines: list[dict[str, Any]] = field(default_factory=list)
-    size: int = 0
+    ends: list[int] = field(default_factory=list)
     sum: str = ""
     torn: bool = False
     damaged: int = 0
@@ -172,18 +209,28 @@ class Manifest:
     @property
     def steps(self) -> dict[str, dict[str, Any]]:
         """The finished steps' lines by key, in the order in which they finished."""
-        return {line["step"]: line for line in self.lines if "step" in line}
+        return self._index().steps
 
     @property
     def drops(self) -> dict[str, dict[str, dict[str, Any]]]:
         """The checkpoints given up: step key, then tag, then the line."""
-        found: dict[str, dict[str, dict[str, Any]]] = {}
+        return self._index().drops
+
+    def _index(self) -> Index[dict[str, Any]]:
+        index: Index[dict[str, Any]] = Index()
         for line in self.lines:
-            if "drop" in line:
-                found.setdefault(line["drop"], {})[line["tag"]] = line
-            for saved in line.get("checkpoints", ()):  # given up, then saved again before the step finished
-                found.get(line["step"], {}).pop(saved["tag"], None)
-        return found
+            index.add(line, line)
+        return index
+
+    @property
+    def spans(self) -> list[Span]:
+        """Where in the file each whole line is."""
+        return [Span(start, end - start) for start, end in itertools.pairwise((0, *self.ends))]
+
+    @property
+    def size(self) -> int:
+        """Bytes up to the end of the last whole line."""
+        return self.ends[-1] if self.ends else 0
 
     @property
     def accepted(self) -> list[dict[str, Any]]:
@@ -227,7 +274,7 @@ def read_manifest(folder: Path | str) -> Manifest:
             break
         line, manifest.sum = decoded
         manifest.lines.append(line)
-        manifest.size = end + 1
+        manifest.ends.append(end + 1)
     if not manifest.lines:
         raise SharpenError(f"{path}: the first line is damaged, so nothing can be read from this run")
     schema = manifest.lines[0].get("schema")

@@ -103,7 +103,7 @@ class Run:
         self.engine: Engine = engine or NativeEngine()
         self.progress: Progress = progress or Silent()
         self.round = 0
-        self.made: list[Step] = []
+        self.made: list[Step] = []  # learn steps of the rounds whose checkpoints are kept
         self.updates: dict[str, int] = {}  # how many each policy that was learnt from or on had seen
         self.bases: dict[str, str] = {}  # where each base lies among the checkpoints, by its version
         self._stop, self._keep = stop_on_warning, keep
@@ -345,13 +345,19 @@ class Run:
     def forget(self) -> None:
         """Give up the checkpoints that ``keep`` does not keep, after each learn step and each exam. Those
         made before the first round stay: rounds go back to them (a warmed-up base, a frozen opponent)."""
+        if self._keep == "all":
+            del self.made[:-1]  # an exam's score is the last one's
         if not self.made or self._keep == "all":
             return
         stay = kept("last_1" if self._keep == "last" else "best", [s.key for s in self.made], self._scores)
+        held = set(self._held.values())
+        left = []
         for step in self.made:
-            held = step.result is not None and step.result["version"] in self._held.values()
-            if step.key not in stay and not held:
+            if step.key in stay or (step.result is not None and step.result["version"] in held):
+                left.append(step)
+            else:
                 step.drop_checkpoints([])
+        self.made = left
 
     def step_scorer(
         self, policy: Policy, scorer: StepScorer, questions: Questions, *, asking: Asking, verifier: str

@@ -1,6 +1,8 @@
 """A run that is being fooled says so, and a healthy one is left in peace."""
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from sharpen.measure.report import rollout_metrics
@@ -99,6 +101,27 @@ def test_the_watch_follows_a_run():
     assert "please the verifier" in warning
     assert len(follow.training(row(table(scored("a", [0.0]))))) == 2
     assert follow.held_out({"accuracy_greedy": 0.2}) == []  # given once already
+
+
+LEVELS = st.one_of(st.none(), st.sampled_from([0.001, 0.1, 0.3, 0.5, 1.0, 40.0]))
+ROUNDS = st.lists(
+    st.fixed_dictionaries(
+        {}, optional=dict.fromkeys(("length", "entropy", "reward_mean", "accuracy_greedy"), LEVELS)
+    ),
+    max_size=12,
+)
+
+
+@given(rows=ROUNDS, n=st.integers(1, 3))
+def test_the_watch_forgets_nothing_that_counts(rows, n):
+    follow = Watch(Limits(rounds=n))
+    for i, told in enumerate(rows):
+        now = {k: v for k, v in told.items() if k != "accuracy_greedy"}
+        found = follow.training(now)
+        assert found == [w.text for w in watch([*rows[:i], now], Limits(rounds=n))]
+        if "accuracy_greedy" in told:
+            found += follow.held_out(told)
+        assert found == [w.text for w in watch(rows[: i + 1], Limits(rounds=n))]
 
 
 def test_lengths_and_entropy_that_collapse_are_told():
