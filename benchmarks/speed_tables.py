@@ -338,9 +338,11 @@ def soak(found: Json) -> str:
     """Whether anything leaked."""
     flat = "flat" if found["flat"] else "**growing**"
     files = "constant" if found["constant"] else "**not constant**"
+    used = found["in_use_kib_a_step"]
+    in_use = "" if used is None else f"; what the allocator has given out grows by {used:.1f} KiB a step"
     return (
         f"{found['steps']} steps: memory is {flat} ({found['mib_a_step']:+.4f} MiB a step over the second "
-        f"half, noise {found['noise']:.4f}), the number of open files {files} "
+        f"half, noise {found['noise']:.4f}{in_use}), the number of open files {files} "
         f"({', '.join(map(str, found['files']))}). "
         f"{conditions(found)}"
     )

@@ -29,9 +29,9 @@ from sharpen.runs.manifest import (
     MANIFEST,
     METRICS,
     SCHEMA,
+    Extent,
     Index,
     Manifest,
-    Span,
     encode_line,
     encode_rows,
     first_difference,
@@ -84,9 +84,9 @@ class Journal:
         self._sum = manifest.sum
         self._scopes = [_Scope("")]
         # where lines are, not what they say: a long run's would fill memory, and few are asked for again
-        self._index: Index[Span] = Index()
-        for line, span in zip(manifest.lines, manifest.spans, strict=True):
-            self._index.add(line, span)
+        self._index: Index[Extent] = Index()
+        for line, extent in zip(manifest.lines, manifest.extents, strict=True):
+            self._index.add(line, extent)
         self._lines = Appender(self.folder / MANIFEST, "manifest")
         self._metrics = Appender(self.folder / METRICS, "metrics")
         self._timing = Appender(self.folder / TIMING, "timing")
@@ -292,8 +292,8 @@ class Journal:
 
     def record(self, key: str) -> dict[str, Any] | None:
         """The manifest line of a finished step."""
-        span = self._index.steps.get(key)
-        return span and self._read(span)
+        extent = self._index.steps.get(key)
+        return extent and self._read(extent)
 
     def records(self) -> Iterator[dict[str, Any]]:
         """The manifest lines of all finished steps, in order."""
@@ -301,17 +301,17 @@ class Journal:
 
     def drops(self, key: str) -> dict[str, dict[str, Any]]:
         """The manifest lines of the checkpoints that a step gave up, by tag."""
-        return {tag: self._read(span) for tag, span in self._index.drops.get(key, {}).items()}
+        return {tag: self._read(extent) for tag, extent in self._index.drops.get(key, {}).items()}
 
-    def _read(self, span: Span) -> dict[str, Any]:
-        return line_of(self._lines.read(*span))
+    def _read(self, extent: Extent) -> dict[str, Any]:
+        return line_of(self._lines.read(*extent))
 
     def append(self, line: dict[str, JSON]) -> None:
         """Make ``line`` part of the run."""
         data, own = encode_line(line, self._sum)
         start = self._lines.append(data)
         self._sum = own
-        self._index.add(line, Span(start, len(data)))
+        self._index.add(line, Extent(start, len(data)))
 
     def finished(self, line: dict[str, Any], seconds: float) -> dict[str, Any]:
         """Record the open step's line, unless it is on record already; returns the line on record."""

@@ -147,7 +147,7 @@ def _decode_line(line: bytes, previous: str) -> tuple[dict[str, Any], str] | Non
     return line_of(line), own
 
 
-class Span(NamedTuple):
+class Extent(NamedTuple):
     """Where in its file a line is, in bytes."""
 
     start: int
@@ -223,9 +223,9 @@ class Manifest:
         return index
 
     @property
-    def spans(self) -> list[Span]:
+    def extents(self) -> list[Extent]:
         """Where in the file each whole line is."""
-        return [Span(start, end - start) for start, end in itertools.pairwise((0, *self.ends))]
+        return [Extent(start, end - start) for start, end in itertools.pairwise((0, *self.ends))]
 
     @property
     def size(self) -> int:

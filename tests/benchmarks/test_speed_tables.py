@@ -142,7 +142,8 @@ def test_every_kind_of_table_can_be_written(results):
     parts = run(1.0, parts={"sample": 3.0, "learn": 1.0})
     results("W2", title="grpo", targets={}, settings={}, repeats=[{OURS: parts, "trl": run(1.0)}])
     assert body(speed_tables.region("grpo-parts"))[2] == ["sample", "75.0 (75.0 to 75.0)"]
-    results("soak", steps=500, mib_a_step=0.0, noise=0.001, flat=True, files=[12], constant=True)
+    flat = {"steps": 500, "mib_a_step": 0.0, "noise": 0.001, "flat": True, "in_use_kib_a_step": 0.6}
+    results("soak", **flat, files=[12], constant=True)
     assert "500 steps: memory is flat" in speed_tables.region("soak")
     label = 'generate {"cache": "static"}'
     row = {

@@ -4,6 +4,7 @@ import json
 
 import growth
 import million
+import numpy as np
 import pytest
 import roofline
 import soak
@@ -74,22 +75,35 @@ def test_a_large_run_is_written_read_and_replayed_without_its_tokens(tmp_path):
 
 
 def test_a_leak_is_told_from_noise():
-    flat = {"rss_mib": [100.0 + 0.01 * (i % 7) for i in range(200)], "files": [9.0] * 200}
-    told = soak.verdict(flat)
-    assert told["flat"]
-    assert told["constant"]
-    leak = {
-        "rss_mib": [100.0 + 0.05 * i + 0.01 * (i % 7) for i in range(200)],
-        "files": [9.0 + i for i in range(200)],
-    }
-    told = soak.verdict(leak)
-    assert not told["flat"]
-    assert not told["constant"]
+    def found(a_step, files=0):
+        memory = [100.0 + a_step * i + 0.01 * (i % 7) for i in range(200)]
+        told = {"rss_mib": memory, "in_use_mib": memory, "files": [9.0 + files * i for i in range(200)]}
+        return soak.verdict(told)
+
+    flat, leak = found(0.0), found(0.001, files=1)
+    assert flat["flat"]
+    assert flat["constant"]
+    assert not leak["flat"]
+    assert not leak["constant"]
+    assert leak["in_use_kib_a_step"] == pytest.approx(1.024, rel=0.02)
+
+
+def test_the_noise_of_a_slope_covers_readings_that_follow_each_other():
+    draw = np.random.default_rng(0)
+    covered = 0
+    for _ in range(200):
+        drift = [0.0]
+        for step in draw.normal(size=499):
+            drift.append(0.8 * drift[-1] + step)  # as the readings do
+        per_step, noise = soak.slope(drift)
+        covered += abs(per_step) <= noise
+    assert covered >= 180  # 184; with the error of single readings 96
 
 
 def test_the_soak_reads_memory_and_files_after_every_step():
     told = soak.readings(3, smoke=True)
     assert len(told["rss_mib"]) == len(told["files"]) == 3
+    assert len(told["in_use_mib"]) in (0, 3)  # not every C library tells
     assert all(v > 10 for v in told["rss_mib"])
 
 
