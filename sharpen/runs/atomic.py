@@ -137,7 +137,7 @@ class Appender:
         self.path = path
         self.kind = kind
         with told(path):
-            self._fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o666)
+            self._fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o666)
             self._end = os.fstat(self._fd).st_size
 
     def append(self, data: bytes) -> int:
@@ -160,15 +160,6 @@ class Appender:
                 raise
             self._end += len(data)
         return self._end - len(data)
-
-    def read(self, start: int, size: int) -> bytes:
-        """``size`` bytes from ``start`` on.
-
-        Raises:
-            SharpenError: when the system cannot read.
-        """
-        with told(self.path):
-            return os.pread(self._fd, size, start)
 
     def _cut(self) -> None:
         if os.fstat(self._fd).st_size != self._end:

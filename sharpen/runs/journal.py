@@ -304,7 +304,9 @@ class Journal:
         return {tag: self._read(extent) for tag, extent in self._index.drops.get(key, {}).items()}
 
     def _read(self, extent: Extent) -> dict[str, Any]:
-        return line_of(self._lines.read(*extent))
+        with (self.folder / MANIFEST).open("rb") as file:
+            file.seek(extent.start)
+            return line_of(file.read(extent.size))
 
     def append(self, line: dict[str, JSON]) -> None:
         """Make ``line`` part of the run."""

@@ -165,6 +165,7 @@ def test_a_long_run_keeps_in_memory_where_lines_are_not_what_they_say(journal):
         tracemalloc.stop()
     assert a_step < 1000  # a line's numbers are 30,000 bytes as Python objects
     assert len(list(journal.records())) == 150
+    journal.close()
     assert journal.record("round-0007/sample:0")["inputs"]["told"]["299"] == 306.0
 
 
