@@ -17,9 +17,12 @@ COMMANDS = {
     "import sharpen": ["-c", "import sharpen"],
     "import sharpen.recipes": ["-c", "import sharpen.recipes"],
     "import sharpen.sample.native": ["-c", "import sharpen, sharpen.sample.native"],
-    "import torch, transformers": ["-c", "import torch, transformers"],
+    # transformers loads a name when it is asked for: this is what any model of it needs
+    "import torch, transformers.LlamaForCausalLM": [
+        "-c", "import torch; from transformers import LlamaForCausalLM",
+    ],
     "python": ["-c", ""],
-}
+}  # fmt: skip
 LIMITS = {"sharpen --help": 0.3}
 """Seconds that each may take."""
 
