@@ -90,7 +90,7 @@ def slope(values: Sequence[float]) -> tuple[float, float]:
     """
     half = np.array(values[len(values) // 2 :])
     size = max(1, len(half) // BLOCKS)
-    means = half[len(half) % size :].reshape(-1, size).mean(1)
+    means = half[-size * BLOCKS :].reshape(-1, size).mean(1)
     steps = (np.arange(len(means)) - (len(means) - 1) / 2) * size
     per_step = float((steps * means).sum() / (steps**2).sum())
     rest = means - means.mean() - per_step * steps

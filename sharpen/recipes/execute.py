@@ -99,7 +99,7 @@ def execute(
         if not place["exact"]:
             run.progress.warn("exact mode is off: results repeat only statistically on this machine")
         function(run, config)
-        return cost(journal.records())
+        return cost(read_manifest(folder).steps.values())
 
 
 def check(config: Config) -> Made:

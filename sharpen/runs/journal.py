@@ -265,8 +265,10 @@ class Journal:
                 f"would be one; pass name="
             )
         given = {key: plain(value, f"{place.key}: inputs.{key}") for key, value in inputs.items()}
-        self._refuse_changed(place, given)
-        step = Step(self, place, given)
+        record = self.record(place.key)
+        if record is not None:
+            self._refuse_changed(place, record, given)
+        step = Step(self, place, given, record)
         scope.ordinals[verb] += 1
         scope.names.add((verb, name))
         if step.result is None:
@@ -290,18 +292,14 @@ class Journal:
 
     # --- what a step uses ------------------------------------------------------------------------
 
+    def drops(self, key: str) -> dict[str, dict[str, Any]]:
+        """The manifest lines of the checkpoints that a step gave up, by tag."""
+        return {tag: self._read(extent) for tag, extent in self._index.drops.get(key, {}).items()}
+
     def record(self, key: str) -> dict[str, Any] | None:
         """The manifest line of a finished step."""
         extent = self._index.steps.get(key)
         return extent and self._read(extent)
-
-    def records(self) -> Iterator[dict[str, Any]]:
-        """The manifest lines of all finished steps, in order."""
-        return map(self._read, self._index.steps.values())
-
-    def drops(self, key: str) -> dict[str, dict[str, Any]]:
-        """The manifest lines of the checkpoints that a step gave up, by tag."""
-        return {tag: self._read(extent) for tag, extent in self._index.drops.get(key, {}).items()}
 
     def _read(self, extent: Extent) -> dict[str, Any]:
         with (self.folder / MANIFEST).open("rb") as file:
@@ -315,24 +313,19 @@ class Journal:
         self._sum = own
         self._index.add(line, Extent(start, len(data)))
 
-    def finished(self, line: dict[str, Any], seconds: float) -> dict[str, Any]:
-        """Record the open step's line, unless it is on record already; returns the line on record."""
+    def finished(self, line: dict[str, Any], seconds: float) -> None:
+        """Record the open step's line, unless it is on record already."""
         key = line["step"]
-        record = self.record(key)
-        if record is None:
+        if key not in self._index.steps:
             self.append(line)
             self._metrics.append(encode_rows(metrics_rows(line)))
         clock = {"key": key, "seconds": round(seconds, 6), "ended": round(time.time(), 3)}
         self._timing.append((json.dumps(clock) + "\n").encode())
         self.open_step = None
-        return record or line
 
     # --- checks ----------------------------------------------------------------------------------
 
-    def _refuse_changed(self, place: Place, given: dict[str, JSON]) -> None:
-        record = self.record(place.key)
-        if record is None:
-            return
+    def _refuse_changed(self, place: Place, record: dict[str, Any], given: dict[str, JSON]) -> None:
         found = first_difference({"name": record["name"]}, {"name": place.name})
         found = found or first_difference(record["inputs"], given)
         if found:

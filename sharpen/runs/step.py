@@ -77,7 +77,9 @@ class Step:
         inputs_digest: SHA-256 of key, name and inputs.
     """
 
-    def __init__(self, journal: Journal, place: Place, inputs: dict[str, JSON]) -> None:
+    def __init__(
+        self, journal: Journal, place: Place, inputs: dict[str, JSON], record: dict[str, Any] | None
+    ) -> None:
         self.key = place.key
         self.slug = place.slug
         self.name = place.name
@@ -85,14 +87,14 @@ class Step:
         self.inputs_digest = digest({"step": self.key, "name": place.name, "inputs": inputs})
         self._place = place
         self._journal = journal
-        self._record: dict[str, Any] | None = journal.record(self.key)
-        self.result: dict[str, Any] | None = self._record["result"] if self._record else None
+        self._record: dict[str, Any] | None = record
+        self.result: dict[str, Any] | None = record["result"] if record else None
         self._units: dict[int, dict[str, Any]] = {}  # what is known whole on disk
         self._started = time.perf_counter()
-        if self._record is None:
+        if record is None:
             self._discard_stale()
         else:
-            self._reopen_when_incomplete(self._record)
+            self._reopen_when_incomplete(record)
 
     @property
     def scope(self) -> tuple[str, ...]:
@@ -197,11 +199,12 @@ class Step:
         in the same way before ``finish`` (for a kill between save and drop), and keeps what a resumed step
         would continue from until after ``finish``, where the call is repeated on every replay.
         """
+        dropped = self._dropped()
         for tag in self.checkpoints():
             if tag in keep:
                 continue
             folder = self._checkpoints / tag
-            if tag not in self._dropped():
+            if tag not in dropped:
                 self._journal.append(
                     {
                         "drop": self.key,
@@ -251,7 +254,8 @@ class Step:
         if self._record is not None:
             self._must_equal_record(line)
         elapsed = time.perf_counter() - self._started if seconds is None else seconds
-        self._record = self._journal.finished(line, elapsed)
+        self._journal.finished(line, elapsed)
+        self._record = self._record or line
         self.result = self._record["result"]
         return self._record["result"]
 
@@ -323,11 +327,12 @@ class Step:
             path = self.unit_path(unit["i"])
             if not path.is_file() or path.stat().st_size != unit["bytes"]:
                 self._reopen(f"unit {unit['i']} is missing or cut")
+        dropped = self._dropped()
         for saved in record["checkpoints"]:
             folder = self._checkpoints / saved["tag"]
-            if saved["tag"] not in self._dropped() and not checkpoints.looks_whole(folder, saved["sha256"]):
+            if saved["tag"] not in dropped and not checkpoints.looks_whole(folder, saved["sha256"]):
                 self._reopen(f"checkpoint {saved['tag']} is missing or cut")
-        for tag in self._dropped():  # killed between the record and the removal
+        for tag in dropped:  # killed between the record and the removal
             checkpoints.remove(self._checkpoints / tag)
 
     def _discard_stale(self) -> None:
@@ -336,11 +341,12 @@ class Step:
             if parts.part_claims(path) != self.inputs_digest:
                 path.unlink()
                 self._journal.notes.append(f"{self.key}: {path.name} was for other inputs or damaged")
-        keep = [tag for tag in self.checkpoints() if tag not in self._dropped()]
+        dropped = self._dropped()
+        keep = [tag for tag in self.checkpoints() if tag not in dropped]
         for folder in sorted(self._checkpoints.glob("*")):
             if folder.name not in keep:
                 checkpoints.remove(folder)
-                if folder.name not in self._dropped():
+                if folder.name not in dropped:
                     self._journal.notes.append(
                         f"{self.key}: checkpoint {folder.name} was for other inputs or damaged"
                     )

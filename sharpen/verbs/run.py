@@ -347,7 +347,6 @@ class Run:
         made before the first round stay: rounds go back to them (a warmed-up base, a frozen opponent)."""
         if self._keep == "all":
             del self.made[:-1]  # an exam's score is the last one's
-        if not self.made or self._keep == "all":
             return
         stay = kept("last_1" if self._keep == "last" else "best", [s.key for s in self.made], self._scores)
         held = set(self._held.values())

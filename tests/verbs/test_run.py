@@ -263,7 +263,7 @@ def test_a_reward_that_is_no_number_names_verifier_and_task(run, sampled, value)
 
     with pytest.raises(NotFinite, match=r"'my_reward' gave (nan|inf) on task 'countdown-train-0'"):
         run.score(sampled(), from_function(my_reward))
-    assert [line["step"] for line in run.journal.records()] == ["policy:0", "sample:0"]
+    assert list(read_manifest(run.journal.folder).steps) == ["policy:0", "sample:0"]
 
 
 def test_a_reward_that_crashes_is_unknown_not_wrong(run, sampled):
